@@ -56,6 +56,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench estimate
 	@$(BIN)/limner bench filters
 	@$(BIN)/limner bench worst_texts
+	@$(BIN)/limner bench animation
 	@$(BIN)/limner bench neighbours
 	@$(BIN)/limner bench memory
 	@$(BIN)/limner bench safety_classifier

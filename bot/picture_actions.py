@@ -12,7 +12,7 @@ from limner.bot.options import unsupported
 from limner.bot.options.ask import MOST_PIXELS, Ask, find_card, read, weight_of
 from limner.bot.options.flags import without_flags
 from limner.bot.place import Where
-from limner.bot.posted_pictures import check_posted, picture_of
+from limner.bot.posted_pictures import check_posted, check_still, picture_of
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, JobKind
 from limner.bot.storage.tables.models import Image, Job
@@ -103,7 +103,7 @@ async def explain(app: App, job: Job, number: int, asker: Asker) -> Job:
     request = replace(
         GenerationRequest.from_json(job.request), num_images_per_prompt=1, keep=0, seed=seed, explained=True
     )
-    new = _made_of(app, job, number, asker, Action.EXPLAIN, request)
+    new = made_of(app, job, number, asker, Action.EXPLAIN, request)
     return await submit(app, replace(new, kind=JobKind.EXPLAIN, prompt=job.prompt))
 
 
@@ -140,6 +140,7 @@ async def pan(app: App, job: Job, number: int, asker: Asker, *, action: Action) 
 
 def starting(app: App, job: Job, number: int, asker: Asker, text: str, strength: str) -> Ask:
     """What a member asks whose words are painted with a picture as the start; flags in the text win."""
+    check_still(job)
     picture, request = picture_of(job, number), GenerationRequest.from_json(job.request)
     card = find_card(app.settings, request.model)
     return Ask(
@@ -168,6 +169,7 @@ async def start_from(app: App, job: Job, number: int, ask: Ask) -> Job:
 
 async def instruct(app: App, job: Job, number: int, asker: Asker, text: str, model: str) -> Job:
     """Change a picture as the member's words say; its shape stays."""
+    check_still(job)
     picture, card = picture_of(job, number), find_card(app.settings, model)
     if not card.edits:
         raise BadOption(_("The model {model} does not edit pictures by words; choose another model.", model=card.name))
@@ -222,7 +224,7 @@ async def _finish(app: App, job: Job, number: int, asker: Asker, action: Action,
     request = replace(
         GenerationRequest.from_json(job.request), num_images_per_prompt=1, keep=0, seed=picture.seed, finish=finish
     )
-    return await submit(app, replace(_made_of(app, job, number, asker, action, request), kind=JobKind.FINISH))
+    return await submit(app, replace(made_of(app, job, number, asker, action, request), kind=JobKind.FINISH))
 
 
 def _extended(app: App, new: NewJob, box: tuple[int, int, int, int]) -> NewJob:
@@ -265,7 +267,7 @@ def _from_picture(
         steering=(),
         stop_after=None,
     )
-    return _made_of(app, job, number, asker, action, request)
+    return made_of(app, job, number, asker, action, request)
 
 
 def _size(card: ModelCard, request: GenerationRequest, picture: Image) -> tuple[int, int]:
@@ -274,8 +276,9 @@ def _size(card: ModelCard, request: GenerationRequest, picture: Image) -> tuple[
     return card.size((picture.width, picture.height)) if is_cropped and card.other_sizes else request.size
 
 
-def _made_of(app: App, job: Job, number: int, asker: Asker, action: Action, request: GenerationRequest) -> NewJob:
+def made_of(app: App, job: Job, number: int, asker: Asker, action: Action, request: GenerationRequest) -> NewJob:
     """A request of the member who asks, made of another request's picture and with its words."""
+    check_still(job)
     return NewJob(
         idea=job.idea,
         request=request,

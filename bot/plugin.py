@@ -10,6 +10,7 @@ from discord.ext import commands
 
 from limner.bot.app import App, open_app
 from limner.bot.background import running
+from limner.bot.cogs.animate import Animate
 from limner.bot.cogs.bans import BansCog
 from limner.bot.cogs.blend import Blend
 from limner.bot.cogs.describe import Describe, describe_menu
@@ -99,6 +100,7 @@ BUTTONS = (
 )
 COGS = (
     Imagine,
+    Animate,
     Blend,
     Help,
     Queue,

@@ -40,6 +40,12 @@ def picture_of(job: Job, number: int) -> Image:
     return found
 
 
+def check_still(job: Job) -> None:
+    """Raise BadOption if the job's picture is an animation."""
+    if job.is_animation:
+        raise BadOption(_("Request {job} is an animation; choose a picture that it goes through instead.", job=job.id))
+
+
 async def viewed(app: App, job_id: int, number: int, user_id: int, where: Where) -> Job:
     """A request whose posted picture ``number`` a member sees: its owner anywhere, others in its channel.
 
@@ -94,5 +100,6 @@ async def _stored_picture(app: App, new: NewJob, named: str) -> tuple[NewJob, st
         return new, named
     number = int(found["number"])
     job = await viewed(app, int(found["job"]), number, new.user_id, new.where)
+    check_still(job)
     kept = {name: getattr(new, name) or getattr(job, name) for name in ("is_spoiler", "is_private")}
     return replace(new, **kept), picture_of(job, number).sha256

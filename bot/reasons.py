@@ -66,6 +66,8 @@ class Action(StrEnum):
     INSTRUCT = "instruct"
     ADJUST = "adjust"
     EXPLAIN = "explain"
+    #: A walk through several pictures, of which this is the first, or a pulse.
+    ANIMATE = "animate"
 
 
 class HoldReason(StrEnum):

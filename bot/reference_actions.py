@@ -9,7 +9,7 @@ from limner.bot.errors import BadOption
 from limner.bot.options.ask import Ask, find_card, read
 from limner.bot.options.flags import parse_prompt
 from limner.bot.picture_actions import Asker
-from limner.bot.posted_pictures import picture_of
+from limner.bot.posted_pictures import check_still, picture_of
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action
 from limner.bot.storage.tables.models import Job
@@ -29,6 +29,7 @@ WORDLESS = "blend"
 
 def referring(job: Job, number: int, asker: Asker, role: Role, text: str, weight: str) -> Ask:
     """What a member asks whose words take the style or the subject from a picture; flags in the text win."""
+    check_still(job)
     picture, said = picture_of(job, number), OPTION_OF[role]
     return Ask(
         text=text,

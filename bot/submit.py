@@ -32,7 +32,7 @@ from limner.bot.options.notes import CHOSEN, IN_WORDS, NO_NEGATIVE, WITHOUT
 from limner.bot.options.several import read_each
 from limner.bot.options.size_fields import Aspect
 from limner.bot.place import Where
-from limner.bot.posted_pictures import check_posted, with_stored_pictures
+from limner.bot.posted_pictures import check_posted, check_still, with_stored_pictures
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import PAINTING, Action, JobKind
 from limner.bot.server_styles import styles_at
@@ -198,6 +198,7 @@ async def enhance(app: App, job: Job, *, user_id: int, where: Where) -> list[Job
 async def restyle(app: App, job: Job, number: int, model: str, *, user_id: int, where: Where) -> Job:
     """Change picture ``number`` of a request (counted from 1) by an image-to-image model, at its own size."""
     check_posted(job)
+    check_still(job)
     card, picture = find_card(app.settings, model), job.images[number - 1]
     request = replace(
         plain_request(app.settings, card, job.idea),
@@ -349,7 +350,7 @@ async def _allowed(app: App, new: NewJob) -> NewJob:
         if new.kind == JobKind.PAINT:
             new = await with_stored_pictures(app, new)
             new = await _with_wildcards(app, _as_negatives_are_taken(app, card, new))
-        cost = quality(card, new.request.quality).cost(card) * new.rounds
+        cost = quality(card, new.request.quality).cost(card) * new.rounds * new.request.frames
         new = replace(new, weight=new.weight / cost)
     await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
     return await app.evasion.keep_back_respelled(await _as_rules_want_it(app, new))

@@ -22,6 +22,7 @@ from limner.generators.errors import (
     ModelNotFound,
     error_site,
 )
+from limner.generators.frames import Animator
 from limner.generators.language.placement import Neighbour
 from limner.generators.measured import Measured
 from limner.generators.requests import GenerationRequest
@@ -88,7 +89,7 @@ class Executor:
         self._max_models = max_models
         self._previews = previews
         self._measured = measured or Measured()
-        self._generators: dict[str, ImageGenerator] = {}  # the least recently used is first
+        self._generators: dict[str, Animator] = {}  # the least recently used is first
         self._stamps: dict[str, str] = {}  # of the files that each was loaded from
         self._models: dict[str, str] = {}  # request key -> model
         self._device_is_ours = threading.Lock()
@@ -102,6 +103,11 @@ class Executor:
     def loaded(self) -> list[str]:
         """The models in memory; the one used last is last."""
         return list(self._generators)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether animations wait for room that is promised to requests which come next, and nothing else is left."""
+        return all(generator.is_idle for generator in self._generators.values())
 
     def check(self) -> None:
         """Run a computation on the device; raises DeviceLost if it fails."""
@@ -182,15 +188,16 @@ class Executor:
                 raise GenerationError from error
             self._models[key] = model
 
-    def step(self) -> list[Event]:
+    def step(self, reserved: int = 0) -> list[Event]:
         """Step every generator that has work; returns the events.
 
         A generator that raises is dropped, all its requests fail (retryable), and the next `admit` loads it again.
+        Frames of animations leave ``reserved`` pixels free, which are promised to requests that come next.
 
         Raises:
             DeviceLost: this process cannot paint any more.
         """
-        events = [event for model in self.loaded for event in self._step(model)]
+        events = [event for model in self.loaded for event in self._step(model, reserved)]
         for event in events:
             if isinstance(event, Finished | Failed):
                 del self._models[event.key]
@@ -230,14 +237,14 @@ class Executor:
         for model in self.loaded:
             self._unload(model)
 
-    def _step(self, model: str) -> list[Event]:
+    def _step(self, model: str, reserved: int) -> list[Event]:
         keys = [key for key, its_model in self._models.items() if its_model == model]
         if not keys:
             return []
         started = time.perf_counter()
         try:
             with self._device_is_ours:
-                events = self._generators[model].step()
+                events = self._generators[model].step(reserved)
         except DeviceLost:
             raise
         except Exception as error:
@@ -280,7 +287,7 @@ class Executor:
                 raise GenerationError(sentence("The device is busy with another model; ask again in a moment."))
             self._unload(idle)
 
-    def _load(self, card: ModelCard) -> ImageGenerator:
+    def _load(self, card: ModelCard) -> Animator:
         started = time.perf_counter()
         try:
             generator = _generator_class(card.kind).load(
@@ -303,7 +310,7 @@ class Executor:
                 sentence("This model could not be loaded; the operator finds the reason in the log.")
             ) from error
         log.info("model_loaded model=%s seconds=%.1f", card.name, time.perf_counter() - started)
-        return generator
+        return Animator(generator)
 
     def _unload(self, model: str) -> None:
         self._generators.pop(model).close()

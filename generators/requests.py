@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Self
 
+from limner.generators.animation import Animation, Between
 from limner.generators.cards.guided_part import GuidedPart
 from limner.generators.cards.qualities import STANDARD
 from limner.generators.cards.skip_rules import SkipRule
@@ -62,7 +63,8 @@ class GenerationRequest:
     finished as it is. With ``tile`` its opposite edges continue each other. ``references`` are other given pictures.
     ``quality`` names the steps, size and sampler that were chosen together. With ``skipping`` denoiser calls are left
     out while a picture's outputs change little; with ``guided`` guidance counts in that part of the steps only. With
-    ``explained`` it is found out where each word draws, which changes no picture.
+    ``explained`` it is found out where each word draws, which changes no picture. With
+    ``animation`` it is painted frame by frame; ``between`` says where one of these frames lies, and no row has it.
     """
 
     prompt: str
@@ -92,11 +94,23 @@ class GenerationRequest:
     skipping: SkipRule | None = None
     guided: GuidedPart | None = None
     explained: bool = False
+    animation: Animation | None = None
+    between: Between | None = None
 
     @property
     def steps(self) -> int:
-        """The number of denoising steps; a picture to start from saves some."""
-        return min(self.num_inference_steps, self.stop_after or self.num_inference_steps)
+        """The number of denoising steps, of all frames; a picture to start from saves some."""
+        return min(self.num_inference_steps, self.stop_after or self.num_inference_steps) * self.frames
+
+    @property
+    def frames(self) -> int:
+        """How many pictures are painted one after the other for each sample."""
+        return self.animation.frames if self.animation else 1
+
+    @property
+    def painted(self) -> int:
+        """How many pictures are painted, with candidates and frames."""
+        return self.num_images_per_prompt * self.frames
 
     @property
     def latest_prompt(self) -> str:
@@ -196,5 +210,6 @@ class GenerationRequest:
         values["references"] = tuple(map(Reference.from_json, values.get("references", ())))
         values["skipping"] = SkipRule(values["skipping"]) if values.get("skipping") else None
         values["guided"] = tuple(values["guided"]) if values.get("guided") else None
+        values["animation"] = Animation.from_json(values["animation"]) if values.get("animation") else None
         values["finish"] = Finish.from_json(values["finish"]) if values.get("finish") else None
         return cls(**values)

@@ -18,7 +18,7 @@ FOLDERS = ("bot", "generators", "migrations")
 
 START = ("limner.bot.client", "limner.bot.demo", "limner.bot.plugin")
 LIGHT_GENERATORS = (
-    *("added_words", "answers", "base", "cards", "embedders", "errors", "image_canvas", "image_files"),
+    *("added_words", "animation", "answers", "base", "cards", "embedders", "errors", "image_canvas", "image_files"),
     *(
         "installed",
         "measured",
@@ -74,7 +74,7 @@ LAYERS = (
     ("web",),
     ("ui",),
     ("worker",),
-    ("file_actions",),
+    ("animations", "file_actions"),
     ("picture_actions", "reference_actions", "held_requests", "steering"),
     ("submit",),
     ("options",),

@@ -57,6 +57,7 @@ def _add_requests(add: Add) -> None:
     explain.add_argument("--out", type=Path, metavar="DIR", help="copy the sheets into this folder")
     explain.add_argument("--json", action="store_true", help="print the result as JSON")
     explain.set_defaults(verb=verbs.explain)
+    _add_animate(add("animate", help="an animation through prompts, or through pictures that were painted here"))
     _add_history(add("history", help="what was asked for, newest first"))
 
     ratings = add("ratings", help="rated results as JSON lines, of members who let models be trained")
@@ -174,6 +175,25 @@ def _add_imagine(imagine: argparse.ArgumentParser) -> None:
             )
     imagine.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
     imagine.set_defaults(verb=verbs.imagine)
+
+
+def _add_animate(animate: argparse.ArgumentParser) -> None:
+    animate.add_argument(
+        "prompts", metavar="PROMPTS", nargs="?", default="", help="two to six prompts with | between them; flags count"
+    )
+    animate.add_argument(
+        "--pictures", nargs="+", default=[], metavar="N-I", help="pictures by request and number, such as 12-1 15-2"
+    )
+    animate.add_argument(
+        "--motion",
+        choices=("loop", "ping-pong", "pulse"),
+        default="loop",
+        help="back to the first, the same way back, or around one picture (loop)",
+    )
+    animate.add_argument("--frames", type=int, default=16, metavar="N", help="how many are painted, 8 to 48 (16)")
+    animate.add_argument("--out", type=Path, metavar="DIR", help="write WebP, MP4 and PNG files into this folder")
+    animate.add_argument("--json", action="store_true", help="print the result as JSON, and nothing else")
+    animate.set_defaults(verb=verbs.animate)
 
 
 def _add_history(history: argparse.ArgumentParser) -> None:

@@ -39,11 +39,15 @@ def copy_pictures(app: App, folder: Path, named: Mapping[str, str]) -> list[Path
         StorageFailed: a file cannot be written.
     """
     found = {folder / name: app.images.intact(sha256) for name, sha256 in named.items()}
-    whole = {path: png for path, png in found.items() if png is not None}
+    return write_files({path: png for path, png in found.items() if png is not None}, folder)
+
+
+def write_files(files: Mapping[Path, bytes], folder: Path) -> list[Path]:
+    """Write files into a folder; raises StorageFailed if one cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for path, png in whole.items():
-            path.write_bytes(png)
+        for path, data in files.items():
+            path.write_bytes(data)
     except OSError as error:
         raise StorageFailed(_(NOT_COPIED, folder=folder, why=error.strerror)) from error
-    return [*whole]
+    return [*files]

@@ -80,10 +80,10 @@ async def imagine(
             ask = replace(ask.saying(**{name: ",".join(hashes)}), image_name=_name(given))
         again = await read_again(app, repeated, ask) if repeated else None
         jobs = [await submit.submit(app, again.new)] if again else await _submitted(app, ask)
-        jobs = await _carried_out(app, jobs)
-        pictures = [_shown(app, job, out) for job in jobs]
+        jobs = await painted(app, jobs)
+        pictures = [shown(app, job, out) for job in jobs]
         more = await again.notes(app, jobs[0]) if again else []
-        return _print(app, jobs, pictures, more, as_json=as_json)
+        return report(app, jobs, pictures, more, as_json=as_json)
 
 
 async def explain(settings: Settings, named: str, *, out: Path | None, as_json: bool) -> int:
@@ -96,12 +96,13 @@ async def explain(settings: Settings, named: str, *, out: Path | None, as_json: 
             raise BadOption(_(NO_NAME))
         job = await app.jobs.get(int(found["job"]))
         asker = picture_actions.Asker(OPERATOR, job.locale, OUTSIDE)
-        jobs = await _carried_out(app, [await picture_actions.explain(app, job, int(found["number"]), asker)])
-        pictures = [_shown(app, job, out) for job in jobs]
-        return _print(app, jobs, pictures, [], as_json=as_json)
+        jobs = await painted(app, [await picture_actions.explain(app, job, int(found["number"]), asker)])
+        pictures = [shown(app, job, out) for job in jobs]
+        return report(app, jobs, pictures, as_json=as_json)
 
 
-async def _carried_out(app: App, jobs: Sequence[Job]) -> list[Job]:
+async def painted(app: App, jobs: Sequence[Job]) -> list[Job]:
+    """The jobs once they have ended, by a worker process of their own or another one; cancelled if that is stopped."""
     try:
         jobs = await _paint(app, jobs)
     except BaseException:
@@ -111,7 +112,10 @@ async def _carried_out(app: App, jobs: Sequence[Job]) -> list[Job]:
     return [await _let_through(app, job) for job in jobs]
 
 
-def _print(app: App, jobs: Sequence[Job], pictures: Sequence[list[Path]], more: Sequence[str], *, as_json: bool) -> int:
+def report(
+    app: App, jobs: Sequence[Job], pictures: Sequence[list[Path]], more: Sequence[str] = (), *, as_json: bool
+) -> int:
+    """Print the ended jobs with the paths of their files; the exit code is 1 if one of them has none to show."""
     if as_json:
         results = [result(job, paths, app.styles, more) for job, paths in zip(jobs, pictures, strict=True)]
         print(json.dumps(results if len(results) > 1 else results[0], ensure_ascii=False))
@@ -174,7 +178,7 @@ def _is_shown(job: Job) -> bool:
     return job.status == JobStatus.SUCCEEDED and not job.quarantine
 
 
-def _shown(app: App, job: Job, out: Path | None) -> list[Path]:
+def shown(app: App, job: Job, out: Path | None) -> list[Path]:
     """The files of a job's pictures, copied into ``out`` if that is given; none if they may not be shown."""
     if not _is_shown(job):
         return []

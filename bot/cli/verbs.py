@@ -84,6 +84,17 @@ def explain(arguments: argparse.Namespace) -> int:
     return asyncio.run(work)
 
 
+def animate(arguments: argparse.Namespace) -> int:
+    """Paint one animation."""
+    with importing():
+        from limner.bot.animations import Motion, Movement
+        from limner.bot.cli.animate import animate as paint
+
+    wanted = Movement(Motion(arguments.motion), arguments.frames)
+    given: dict[str, Any] = {"pictures": " ".join(arguments.pictures), "out": arguments.out, "as_json": arguments.json}
+    return asyncio.run(paint(_quiet_settings(arguments), arguments.prompts, wanted, **given))
+
+
 def history(arguments: argparse.Namespace) -> int:
     """Print requests."""
     from limner.bot.cli.history import show_history

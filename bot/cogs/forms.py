@@ -21,6 +21,7 @@ from limner.bot.ui.interactions import use_languages
 from limner.bot.ui.job.favourites import FavouriteForm
 from limner.bot.ui.job.job_buttons import EditPrompt
 from limner.bot.ui.job.steering import ChangePrompt
+from limner.bot.ui.picture.animate_form import AnimateForm
 from limner.bot.ui.picture.instruct_form import InstructForm
 from limner.bot.ui.picture.picture_buttons import StartForm
 from limner.bot.ui.picture.reference_form import ReferenceForm
@@ -44,6 +45,7 @@ FORMS: tuple[type[Form], ...] = (
         RegionForm,
         InstructForm,
     ),
+    AnimateForm,
     FavouriteForm,
     ReportForm,
     *(RuleForm, PolicyForm, PlaceForm, EraseForm, SettingForm),

@@ -84,7 +84,7 @@ class ImagePolicy:
         """
         if not self._is_seen(picture):
             return HoldReason.UNSEEN
-        if await self._blocked.has_like(where.guild_id, picture.phash or "", self._settings.block_distance):
+        if await self._is_blocked(where.guild_id, picture):
             return HoldReason.BLOCKED
         limit = await self.limit(where, is_from_picture=job.generation.is_from_picture)
         if job.notes.get(HAS_MINORS):
@@ -95,10 +95,15 @@ class ImagePolicy:
         """The operator's objections to a picture that a server's moderator has approved."""
         if not self._is_seen(image):
             return HoldReason.UNSEEN
-        if await self._blocked.has_like(None, image.phash or "", self._settings.block_distance):
+        if await self._is_blocked(None, image):
             return HoldReason.BLOCKED
         has_ordinary = job.generation.is_from_picture or job.notes.get(HAS_MINORS)
         return HoldReason.EXPLICIT if has_ordinary and _is_over(image, self._settings.explicit_limit) else None
+
+    async def _is_blocked(self, guild_id: int | None, picture: Image | InputPicture | PreviewRow) -> bool:
+        hashes = [picture.phash or ""] if isinstance(picture, PreviewRow) else picture.hashes
+        bits = self._settings.block_distance
+        return any([await self._blocked.has_like(guild_id, phash, bits) for phash in hashes])
 
     def _is_seen(self, picture: Image | InputPicture | PreviewRow) -> bool:
         return picture.phash is not None and (picture.score is not None or self._settings.safety_classifier == "off")

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 PARAMETERS = "limner.parameters"
 """The label of the assertion that says how a picture was made."""
-MIME_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "gif": "image/gif"}
+MIME_TYPES = {"png": "image/png", "jpg": "image/jpeg", "webp": "image/webp", "gif": "image/gif", "mp4": "video/mp4"}
 _BEGINNINGS = {b"\x89PNG\r\n\x1a\n": "png", b"\xff\xd8\xff": "jpg", b"RIFF": "webp", b"GIF8": "gif"}
 _SETTINGS = {
     "builder": {"thumbnail": {"enabled": False}},

@@ -82,7 +82,7 @@ class NewJob:
     @property
     def paintings(self) -> int:
         """How many pictures the executor paints for it."""
-        return self.request.num_images_per_prompt * self.rounds if self.kind in PAINTING else 0
+        return self.request.painted * self.rounds if self.kind in PAINTING else 0
 
     @property
     def click_key(self) -> str | None:
@@ -142,7 +142,7 @@ def row(new: NewJob) -> dict[str, Any]:
         "request": new.request.to_json(),
         "weights_key": new.request.weights_key,
         "pixels": new.request.pixels if new.kind in PAINTING else 1,  # other kinds use no executor capacity
-        "samples": new.request.num_images_per_prompt * new.rounds,
+        "samples": new.request.painted * new.rounds,
         "steps": new.request.steps * new.rounds,
         "input_sha256": new.request.init_image,
         "mask_sha256": new.request.mask,
@@ -259,7 +259,9 @@ async def _why_not(session: AsyncSession, row: Mapping[str, Any], over: Over | N
 
 async def keep_references(session: AsyncSession, job: Job) -> None:
     """Write down which pictures a request refers to, and which requests painted them as far as that may be known."""
-    if not (pictures := [file for reference in job.generation.references for file in reference.files]):
+    request = job.generation
+    walked = request.animation.pictures if request.animation else ()
+    if not (pictures := [*walked, *(file for reference in request.references for file in reference.files)]):
         return
     painted = await origins(session, pictures, job.user_id, job.guild_id)
     rows: list[dict[str, Any]] = []

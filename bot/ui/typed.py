@@ -93,7 +93,7 @@ async def give_back(interaction: Interaction, error: Exception) -> dict[str, Any
         buttons = [appeal_button(job.id)] if await app.appeals.may_appeal(job) else []
         if typed and typed.kind == "edit":
             buttons.append(again_button("edit", typed.subject, job.id))
-        elif job.kind == JobKind.PAINT:
+        elif job.kind == JobKind.PAINT and not job.is_animation:
             buttons.append(again_button("remix", job.id))
         return {"view": view_of(*buttons)} if buttons else {}
     if isinstance(error, RulesNotAccepted) and (error.pending or typed is None):

@@ -60,6 +60,8 @@ class ExecutorThread:
         """Pixels that are worth painting at once: more take proportionally longer."""
         self.loaded: tuple[str, ...] = ()
         """The weights keys in memory (`GenerationRequest.weights_key`)."""
+        self.is_idle = True
+        """Whether nothing was painted in the last step, as animations left all room to requests that come next."""
         self.is_open = False
         self._executor = executor
         self._settings = settings
@@ -91,9 +93,13 @@ class ExecutorThread:
         coming: Mapping[str, GenerationRequest],
         changes: Mapping[str, Sequence[str | None]],
         model: str | None,
+        reserved: int,
     ) -> list[Event | NotChanged]:
-        """One step: evict the leaving jobs, admit the coming ones by their keys, change others; returns the events."""
-        return await self._call(self._paint, leaving, coming, changes, model)
+        """One step: evict the leaving jobs, admit the coming ones by their keys, change others; returns the events.
+
+        ``reserved`` are the pixels of jobs that come in one of the next steps.
+        """
+        return await self._call(self._paint, leaving, coming, changes, model, reserved)
 
     async def warm_up(self, card: ModelCard, key: str) -> None:
         """Load a model in advance."""
@@ -146,6 +152,7 @@ class ExecutorThread:
         coming: Mapping[str, GenerationRequest],
         changes: Mapping[str, Sequence[str | None]],
         model: str | None,
+        reserved: int,
     ) -> list[Event | NotChanged]:
         self._allow(self._settings.step_timeout)
         for key in leaving:
@@ -161,7 +168,8 @@ class ExecutorThread:
         self._allow(self._settings.step_timeout)
         for key, prompts in changes.items():
             events += self._change(key, prompts)
-        events += self._executor.step()
+        events += self._executor.step(reserved)
+        self.is_idle = self._executor.is_idle
         self._model = model or self._model
         self.room = self._executor.capacity(self._model)
         self.together = self._executor.together(self._model)

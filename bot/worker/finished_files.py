@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -23,10 +23,10 @@ WORDS = ("Idea", "After step")
 """How the keys of parameters begin that repeat a member's words."""
 
 
-def marked(app: App, image: Image.Image, kept: str | None) -> tuple[Image.Image, int | None]:
+def marked(app: App, image: Image.Image, kept: str | None, number: int | None = None) -> tuple[Image.Image, int | None]:
     """A finished picture with the operator's label and its invisible mark, and the number in it. Blocks.
 
-    Small pictures have neither.
+    Small pictures have neither. The mark is the picture's own without a ``number``.
 
     ``kept`` is a marked picture of which a part was painted, by its hash: its pixels keep the mark that they have.
     """
@@ -38,7 +38,7 @@ def marked(app: App, image: Image.Image, kept: str | None) -> tuple[Image.Image,
     if kept:
         with suppress(FileNotFoundError):
             original = app.images.open(kept)
-    number = watermark.number_of(image)
+    number = watermark.number_of(image) if number is None else number
     is_comparable = original is not None and original.size == image.size
     return watermark.marked(image, number, original if is_comparable else None), number
 
@@ -55,14 +55,22 @@ def mark_name(app: App, job: Job) -> dict[str, str]:
 
 
 def finished_file(
-    app: App, job: Job, image: Image.Image, written: str, *, start: str | None, signs_prompt: bool
+    app: App,
+    job: Job,
+    image: Image.Image,
+    written: str,
+    *,
+    start: str | None,
+    signs_prompt: bool,
+    more: Sequence[Image.Image] = (),
 ) -> bytes:
     """A finished picture as a PNG file, signed if the operator has a certificate; blocks.
 
-    ``written`` are its generation parameters, ``start`` is the picture that was changed, by its hash in the store.
+    ``written`` are its generation parameters, ``start`` is the picture that was changed, by its hash in the store,
+    and ``more`` the other frames of an animation.
     """
     source = _source(job)
-    png = encode_png(image, written, source)
+    png = encode_png(image, written, source, more)
     if not app.settings.signing.is_set_up:
         return png
     ingredients = list(_ingredients(app, job.generation, start))
@@ -80,6 +88,8 @@ def _source(job: Job) -> DigitalSource:
 def _ingredients(app: App, request: GenerationRequest, start: str | None) -> Iterator[Ingredient]:
     """The pictures that one was made of; those whose files are gone are left out."""
     given = {start: Relationship.PARENT} if start else {}
+    walked = request.animation.pictures if request.animation else ()
+    given |= dict.fromkeys(walked, Relationship.INPUT)
     given |= {one.picture: Relationship.INPUT for one in request.references if one.picture != start}
     titles = {Relationship.PARENT: "start picture", Relationship.INPUT: "reference picture"}
     for sha256, relationship in given.items():

@@ -8,6 +8,7 @@ import logging
 from limner.bot.app import App
 from limner.bot.guild_settings import retentions
 from limner.bot.storage.history.retention import Retention, trim_changes, trim_refusals, trim_requests
+from limner.bot.storage.pictures.clips import frames_of
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.results import look_at
 
@@ -48,8 +49,8 @@ async def classify_again(app: App, classifier: ClassifierThread) -> None:
     """Classify stored pictures that could not be classified before, of any worker."""
     while job := await app.quarantine.take():
         await app.history.drop_missing(job)
-        images = [await asyncio.to_thread(app.images.open, image.sha256) for image in job.images]
-        seen = await look_at(classifier, job.id, images)
+        files = [await asyncio.to_thread(app.images.open, image.sha256) for image in job.images]
+        seen = await look_at(classifier, job.id, [list(frames_of(file)) for file in files])
         looks = {image.id: look for image, look in zip(job.images, seen, strict=True) if look}
-        if len(looks) == len(images):
+        if len(looks) == len(files):
             await app.quarantine.looked(job.id, looks)

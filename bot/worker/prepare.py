@@ -22,6 +22,7 @@ from limner.bot.storage.tables.models import InputPicture, Job
 from limner.bot.translation import N_, _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.scoring_thread import ScoringThread
+from limner.generators.animation import SEPARATOR
 from limner.generators.base import Expansion, PromptExpander
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.image_canvas import covered
@@ -73,7 +74,7 @@ async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:
     is_new = job.prompt is None
     expansion = await _expand(expander, job, card) if is_new else job.expanded or _plain(job)
     await patiently(lambda: app.guilds.get(job.guild_id))  # its own styles
-    painted = job.prompt or styles_at(app, job.guild_id).apply(job.style, expansion.text)
+    painted = job.prompt or _styled(app, job, expansion.text)
     texts = _texts(job, expansion.text, painted)
     verdict = await _judge(app, job, texts, paints_negative=bool(job.notes.get(IN_WORDS)))
     if verdict.refusal:
@@ -182,6 +183,13 @@ async def _expand(expander: PromptExpander, job: Job, card: ModelCard) -> Expans
         english_only=card.english_only,
         dialect=card.dialect,
     )
+
+
+def _styled(app: App, job: Job, text: str) -> str:
+    """A prompt in the job's style, or each of an animation's prompts."""
+    styles = styles_at(app, job.guild_id)
+    parts = text.split(SEPARATOR) if job.is_animation else [text]
+    return SEPARATOR.join(styles.apply(job.style, part) for part in parts)
 
 
 def _plain(job: Job) -> Expansion:

@@ -46,7 +46,7 @@ KEPT_WORDS = 20
 
 @dataclass(frozen=True)
 class Result:
-    """A picture, its PNG file with generation parameters, and the number in its invisible mark.
+    """A picture, its PNG file with generation parameters, the number in its invisible mark, and its other frames.
 
     ``shows`` is the painted picture that it shows beside other things: the one that is classified.
     """
@@ -55,6 +55,7 @@ class Result:
     png: bytes
     mark: int | None = None
     shows: Image.Image | None = None
+    more: Sequence[Image.Image] = ()
 
 
 async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Finished) -> list[Result]:
@@ -68,6 +69,8 @@ async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Fi
     job.made_with = found | mark_name(app, job)
     kept = [await with_the_rest(app, job, one) for one in await _nearest(scoring, job, finished)]
     written = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
+    if job.is_animation:
+        return [await _animated(app, job, kept, written[0])]
     finishing = job.generation.finish
     start = job.generation.init_image
     results = [
@@ -102,6 +105,17 @@ async def finish(
     return Result(replace(kept, image=image), await asyncio.to_thread(make), mark)
 
 
+async def _animated(app: App, job: Job, frames: Sequence[SelectedPicture], written: str) -> Result:
+    """An animation as one picture whose file has all frames; they have one mark, so that nothing flickers."""
+    start = job.generation.init_image
+    kept = start if job.generation.keeps_pixels and start and await is_marked(app.database, start) else None
+    first, mark = await asyncio.to_thread(marked, app, frames[0].image, kept)
+    more = [(await asyncio.to_thread(marked, app, frame.image, kept, mark))[0] for frame in frames[1:]]
+    signs_prompt = (await app.guilds.get(job.guild_id)).signs_prompts
+    make = functools.partial(finished_file, app, job, first, written, start=start, signs_prompt=signs_prompt, more=more)
+    return Result(replace(frames[0], image=first), await asyncio.to_thread(make), mark, more=more)
+
+
 async def hand_in(
     app: App,
     classifier: ClassifierThread,
@@ -118,7 +132,8 @@ async def hand_in(
         NotClassified: a painted picture of which only a sheet is stored could not be classified.
     """
     files, images = [result.png for result in results], [result.shows or result.kept.image for result in results]
-    hashes, seen = await asyncio.gather(asyncio.to_thread(_save, app, files), look_at(classifier, job.id, images))
+    frames = [[image, *result.more] for image, result in zip(images, results, strict=True)]
+    hashes, seen = await asyncio.gather(asyncio.to_thread(_save, app, files), look_at(classifier, job.id, frames))
     if any(result.shows and not look for result, look in zip(results, seen, strict=True)):
         raise NotClassified
     pictures = [
@@ -134,17 +149,28 @@ async def hand_in(
         await app.history.drop_files(set(hashes))
 
 
-async def look_at(classifier: ClassifierThread, job_id: int, images: Sequence[Image.Image]) -> list[Seen | None]:
-    """The classifier's results for a job's pictures; None for those that could not be classified."""
+async def look_at(
+    classifier: ClassifierThread, job_id: int, pictures: Sequence[Sequence[Image.Image]]
+) -> list[Seen | None]:
+    """The classifier's results for the frames of a job's pictures; None for those that could not be classified.
+
+    A picture is as explicit as the worst of its frames.
+    """
     seen: list[Seen | None] = []
-    for image in images:
+    for frames in pictures:
         try:
-            seen.append(await classifier.look(image))
+            seen.append(_worst([await classifier.look(frame) for frame in frames]))
         except NotClassified:
             seen.append(None)
     if None in seen:
         log.warning("job_unseen job=%s", job_id)
     return seen
+
+
+def _worst(frames: Sequence[Seen]) -> Seen:
+    first, *others = (frame.phash for frame in frames)
+    worst = max(frames, key=lambda frame: frame.score or 0.0)
+    return replace(worst, phash=first, frame_hashes=[*dict.fromkeys(others)] or None)
 
 
 async def with_the_rest(app: App, job: Job, one: SelectedPicture) -> SelectedPicture:

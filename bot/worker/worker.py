@@ -154,6 +154,8 @@ class Worker:
                 await self._look_around()
             if self._in_flight.has_work:
                 await self._paint()
+                if self._executor.is_idle and self._in_flight.painting:
+                    await self._woken.wait()  # for the jobs to which animations leave the room
             elif self._woken.is_set():
                 continue
             elif burst and self._in_flight.is_empty:
@@ -243,10 +245,11 @@ class Worker:
     async def _paint(self) -> None:
         """Run one step of the executor and handle its events."""
         leaving, coming = self._in_flight.hand_over(self._executor.together)
+        room, reserved = self._executor.room, self._in_flight.waiting_pixels
         model = next((job.request["model"] for job in self._in_flight.jobs.values()), None)
         try:
             requests = {str(job.id): self._explanations.next_request(self._app, job) for job in coming}
-            events = await self._executor.paint(leaving, requests, self._changes.hand_over(), model)
+            events = await self._executor.paint(leaving, requests, self._changes.hand_over(), model, reserved)
         except WorkerBroken:
             raise
         except Exception as error:
@@ -258,8 +261,8 @@ class Worker:
                 self._handle(event)
         if lost:
             raise WorkerBroken(DEVICE_LOST)
-        if leaving:
-            self._woken.set()
+        if leaving or self._executor.room > room:
+            self._woken.set()  # an animation leaves room between its frames
 
     def _handle(self, event: Event | NotChanged) -> None:
         job = self._in_flight.jobs.get(int(event.key))

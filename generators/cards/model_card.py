@@ -226,6 +226,11 @@ class ModelCard:
         return " ".join((*self.server.addresses, self.source)) if self.server else self.source
 
     @property
+    def animates(self) -> bool:
+        """Whether it paints what lies between two pictures, as far as its card says."""
+        return self.server is None and self.steers and not self.restyles
+
+    @property
     def controls(self) -> tuple[Role, ...]:
         """The roles that control pictures can have, those that are made from any picture first."""
         return tuple(role for role, kind in OF_CONTROLNETS.items() if kind in self.controlnets)

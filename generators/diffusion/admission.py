@@ -7,9 +7,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from limner.generators.animation import Between
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.refused_references import refused_together
 from limner.generators.diffusion.attention_maps import AttentionMaps
+from limner.generators.diffusion.blending import between
 from limner.generators.diffusion.edges import Edges
 from limner.generators.diffusion.flight import Flight, Shared
 from limner.generators.diffusion.loras import Adapters
@@ -83,12 +85,21 @@ class Admission:
         flight = self._begin(key, request)
         for step, prompt in request.steering:
             self.steer(flight, step, prompt)
+        if request.between and request.between.share:
+            self._blend(flight, request.between)
         return flight
 
     def steer(self, flight: Flight, step: int, prompt: str) -> None:
         """Give a flight the words that the stock pipeline would denoise from with that prompt."""
         other = self._begin("", replace(flight.request, prompt=prompt, references=()))
         flight.steer(step, other.words, self._maps(other.request))
+        other.stop()
+
+    def _blend(self, flight: Flight, where: Between) -> None:
+        """Give a flight words between its own and another prompt's."""
+        words = {"prompt": where.prompt, "negative_prompt": where.negative_prompt}
+        other = self._begin("", replace(flight.request, **words, between=None, references=()))
+        flight.steer(0, between(flight.words, other.words, where.share))
         other.stop()
 
     def _begin(self, key: str, request: GenerationRequest) -> Flight:

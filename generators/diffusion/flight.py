@@ -8,6 +8,7 @@ import copy
 import inspect
 import time
 from collections.abc import Hashable
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from limner.generators.base import WordMap, WorkDone
 from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.diffusion.adapter_loading import denoiser_of
 from limner.generators.diffusion.attention_maps import AttentionMaps
+from limner.generators.diffusion.blending import BlendedNoise
 from limner.generators.diffusion.guided_steps import GuidedSteps, twice
 from limner.generators.diffusion.preview import Watch
 from limner.generators.diffusion.prompt_cache import PromptCache
@@ -90,12 +92,13 @@ class Flight:
         self._guided = GuidedSteps(request.guided, request.num_images_per_prompt) if request.guided else None
         self._is_unguided = False  # whether the waiting call has the prompt's rows alone
         self._asked: Call | None = None  # that of which step skipping leaves out pictures
+        self._noise = BlendedNoise(request.between.noises) if request.between else nullcontext()
         self._pipe = shared.own(scheduler, loras)
         # Without the no_grad decorator: suspended flights would restore the gradient mode in the wrong order.
         self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
         reads = {"callback_on_step_end": self._note, "callback_on_step_end_tensor_inputs": shared.noted}
         encoded, cached = shared.prompts.encoded, shared.prompts.cached
-        self._went_on(self._loop.switch(self._pipe, **arguments, **reads))
+        self._went_on(self._go_on(self._pipe, **arguments, **reads))
         self._prompts = shared.prompts.encoded - encoded, shared.prompts.cached - cached
         self.busy = time.perf_counter() - self.admitted
 
@@ -153,7 +156,7 @@ class Flight:
             if isinstance(result, GenerationError):
                 self._went_on(self._loop.throw(result))
             else:
-                self._went_on(self._loop.switch((self._completed(result),)))
+                self._went_on(self._go_on((self._completed(result),)))
         except Exception as error:
             self.error = understand(error)
 
@@ -217,12 +220,17 @@ class Flight:
             answer = self._skipping.complete(self._asked, answer)
         return twice(answer) if self._is_unguided else answer
 
+    def _go_on(self, *answer: Any, **arguments: Any) -> Any:
+        """Let the loop run to its next call, which is returned, or to its end."""
+        with self._noise:
+            return self._loop.switch(*answer, **arguments)
+
     def _went_on(self, result: Any) -> None:
         while isinstance(result, Call):
             self.waiting = self._thinned(self._steered(self._observed(result)))
             if self.waiting is not None:
                 return
-            result = self._loop.switch((self._completed([]),))
+            result = self._go_on((self._completed([]),))
         if any(getattr(result, "nsfw_content_detected", None) or ()):
             raise BadRequest(
                 sentence("The model's own safety check held this picture back; change the words or the seed.")

@@ -156,6 +156,11 @@ class DiffusionGenerator:
             embeddings=embeddings,
         )
 
+    @property
+    def blends(self) -> bool:
+        """Whether it paints between two noises and two prompts, which animations need."""
+        return self._pipelines.steers
+
     def admit(self, key: str, request: GenerationRequest) -> None:
         """Encode the request's texts and pictures and draw its noise; its first step is the next `step`.
 

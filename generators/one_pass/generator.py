@@ -19,6 +19,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from limner.generators.animation import blended
 from limner.generators.base import FIRST_BATCH, Event, Failed, Finished
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.device import pick_device
@@ -231,6 +232,7 @@ class OnePassGenerator(OnePass):
     """
 
     build: ClassVar[Callable[[Shape], nn.Module]]
+    blends = True
 
     def __init__(self, card: ModelCard, shape: Shape, words: CaptionVectors, max_batch: int) -> None:
         super().__init__(card, type(self).build(shape), max_batch)
@@ -254,11 +256,20 @@ class OnePassGenerator(OnePass):
             raise BadRequest(sentence("This model knows only words; ask without a picture, a LoRA or a scheduler."))
         if (request.width, request.height) != (self._card.width, self._card.height):
             raise BadRequest(sentence(ONE_SIZE, width=self._card.width, height=self._card.height))
-        return self._words.vectors([request.prompt], self._load_encoder)[0]
+        if request.between is None:
+            return self._words.vectors([request.prompt], self._load_encoder)[0]
+        words = self._words.vectors([request.prompt, request.between.prompt], self._load_encoder)
+        return torch.lerp(words[0], words[1], request.between.share)
 
     def _unread(self, request: GenerationRequest) -> str:
         is_known = plain(request.prompt) in self._words.known  # with all its words
         return "" if is_known or self._encoder is None else self._encoder.unread(request.prompt)
+
+    def _noises(self, request: GenerationRequest) -> list[Tensor]:
+        """The noise of each of a request's pictures."""
+        noises = request.between.noises if request.between else [(seed, 1.0) for seed in request.seeds]
+        draws = [torch.randn(self._shape.noise, generator=torch.Generator().manual_seed(seed)) for seed, _ in noises]
+        return [blended(draws, [weight for _, weight in noises])] if request.between else draws
 
     def _load_encoder(self) -> CaptionEncoder:
         if self._encoder is None:
@@ -272,8 +283,7 @@ class OnePassGenerator(OnePass):
     def _paint(self, asked: Sequence[tuple[GenerationRequest, Tensor]]) -> list[Image.Image]:
         noise, words = [], []
         for request, vector in asked:
-            for seed in request.seeds:
-                drawn = torch.randn(self._shape.noise, generator=torch.Generator().manual_seed(seed))
+            for drawn in self._noises(request):
                 noise.append(drawn / max(1.0, request.guidance_scale))
                 words.append(vector)
         device = next(self._network.parameters()).device

@@ -14,6 +14,7 @@ import simcord
 from PIL import Image, ImageColor
 
 from limner.bot import picture_actions, reference_actions, submit
+from limner.bot.animations import Motion, Movement, animate_pictures
 from limner.bot.app import App
 from limner.bot.picture_actions import Asker
 from limner.bot.place import Where
@@ -25,7 +26,7 @@ from limner.bot.storage.pictures.family_tree import GAP, MARKED, SIDE, TreeNode,
 from limner.bot.storage.tables.models import Job
 from limner.bot.ui.picture.family import ALONE, what_changed
 from limner.generators.references import Role
-from tests.rows import asked, new_job, painted, put_references, put_restyler, seen
+from tests.rows import asked, new_job, painted, put_editor, put_references, put_restyler, seen
 from tests.simulated_discord import World, labels, offered, png, text_of
 from tests.tiny_models import build_tiny_pipeline
 
@@ -45,7 +46,8 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(settings: Settings, tiny: Path, tmp_path: Path) -> Settings:
     """With a model that can do everything, one that restyles, and one that describes."""
-    models = {"tiny": f"{tiny}@64x64", "ink": put_restyler(tmp_path / "ink"), **settings.models}
+    models = {"tiny": f"{tiny}@64x64", "ink": put_restyler(tmp_path / "ink")}
+    models |= {"edits": put_editor(tmp_path / "edits"), **settings.models}
     put_references(settings)
     return settings.using(models=models, image_text_model="any", max_jobs_per_user=1000, max_jobs_per_guild=1000)
 
@@ -83,6 +85,10 @@ def _pan(action: Action) -> Make:
     return _of_picture(picture_actions.pan, action=action)
 
 
+async def _animated(app: App, job: Job) -> Job:
+    return await animate_pictures(app, [(job, 1)], ADA, Movement(Motion.PULSE))
+
+
 MADE: dict[Action, tuple[int | None, Make]] = {
     Action.REROLL: (None, lambda app, job: submit.reroll(app, job, user_id=1)),
     Action.REMIX: (None, _remix),
@@ -106,6 +112,9 @@ MADE: dict[Action, tuple[int | None, Make]] = {
     Action.START: (1, _linked),
     Action.EDIT: (1, _of_picture(picture_actions.edit, text="a hat", mask=None, part="the hat", keeps_rest=True)),
     Action.ADJUST: (1, _of_picture(picture_actions.adjust)),
+    Action.ANIMATE: (1, _animated),
+    Action.EXPLAIN: (1, _of_picture(picture_actions.explain)),
+    Action.INSTRUCT: (1, _of_picture(picture_actions.instruct, text="make it night", model="edits")),
 }
 
 

@@ -42,8 +42,8 @@ MADE: Mapping[str, Mapping[str, Any]] = {
 }
 """What a button's request has."""
 OF_DOODLE = [
-    *("Vary subtle", "Vary strong", "Upscale 2x", "Upscale 4x", "Adjust", "Explain", "Start from this", "Send to me"),
-    "Download",
+    *("Vary subtle", "Vary strong", "Upscale 2x", "Upscale 4x", "Adjust", "Explain", "Start from this", "Animate"),
+    *("Send to me", "Download"),
     *("Favourite", "Family", "More like this", "Report"),
 ]
 

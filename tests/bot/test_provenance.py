@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import c2pa
 import encypher_c2pa
 import pytest
 from cryptography import x509
@@ -29,7 +30,7 @@ from limner.bot.cli.doctor.signing import certificate
 from limner.bot.errors import SetupError
 from limner.bot.options.picture_files import read_parameters
 from limner.bot.provenance.certificates import make_certificate
-from limner.bot.provenance.manifest import Statement, has_manifest, signed
+from limner.bot.provenance.manifest import MIME_TYPES, Statement, has_manifest, signed
 from limner.bot.provenance.source import DigitalSource, source_in
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
@@ -39,6 +40,7 @@ from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.tables.models import Job
 from limner.bot.worker.finished_files import finished_file
+from limner.generators.animation import Animation
 from limner.generators.references import Reference, Role
 from tests.bot.test_worker import AddingExpander, ask, make_worker, settings, tiny
 from tests.rows import asked
@@ -186,6 +188,21 @@ async def test_a_smaller_copy_is_signed_as_well(signing: Settings, tmp_path: Pat
         assert active(original)["label"] in (store or {})["manifests"]
         assert second_opinion(copy) == ("valid", "match")
         assert source_of(copy) == DigitalSource.TRAINED
+
+
+async def test_the_files_of_an_animation_are_signed_as_well(signing: Settings, tmp_path: Path) -> None:
+    noise = [Image.effect_noise((128, 128), 60).convert("RGB") for _ in range(3)]
+    images, statement = ImageStore(tmp_path / "images", Cipher()), Statement("noise", DigitalSource.TRAINED)
+    png = signed(encode_png(noise[0], "x", DigitalSource.TRAINED, noise[1:]), "png", statement, signing.signing)
+    decoder = PictureDecoder(images, 10_000, signing.signing)
+    for found in await decoder.clips(images.save(png), 10**6, Animation(8)):
+        assert found
+        kind, data = found
+        reader = c2pa.Reader(MIME_TYPES[kind], io.BytesIO(data))
+        store = {**json.loads(reader.json()), "state": reader.get_validation_state()}
+        assert store["state"] == "Valid"
+        assert actions(active(store))[-1][0] == "c2pa.transcoded"
+        assert [one["relationship"] for one in active(store)["ingredients"]] == ["parentOf"]
 
 
 def expire(signing: Settings) -> None:

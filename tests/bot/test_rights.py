@@ -70,6 +70,7 @@ from limner.bot.ui.picture.picture_buttons import (
     TakeButton,
     TendButton,
 )
+from limner.bot.ui.request.accept_rules import AcceptButton
 from limner.bot.ui.request.again import AgainButton
 from limner.bot.ui.request.asking import GoButton
 from limner.bot.ui.review import review_cards
@@ -138,6 +139,7 @@ def the_rule(scene: Scene) -> dict[str, Any]:
 COMMANDS: dict[str, tuple[set[str], Options]] = {
     "imagine": (EVERYBODY, lambda _: {"prompt": "a fox"}),
     "blend": (EVERYBODY, lambda _: {f"image{n}": ("fox.png", png()) for n in (1, 2)}),
+    "animate": (EVERYBODY, lambda _: {"prompts": "a fox | a boat"}),
     "wildcards": (EVERYBODY, no_options),
     "history": (EVERYBODY, no_options),
     "gallery": (EVERYBODY - {IN_DM}, no_options),
@@ -162,6 +164,9 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     message_menus.REPORT: (EVERYBODY - {IN_DM}, no_options),
     "cancel": (CLEANERS, lambda scene: {"request": scene.things.job.id}),
     "filter add": (MODERATORS, no_options),
+    "filter policy": (MODERATORS, no_options),
+    "pictures export": (MODERATORS, no_options),
+    "pictures import": (MODERATORS, lambda _: {"file": ("hashes.txt", b"0123456789abcdef")}),
     "filter edit": (MODERATORS, the_rule),
     "filter exempt": (MODERATORS, the_rule),
     "filter remove": (MODERATORS, the_rule),
@@ -246,6 +251,7 @@ BUTTONS: Table = {
     (SettingSelect, ""): (EVERYBODY, lambda _: (SettingSelect("private", [PRIVATE]), [PRIVATE.value])),
     **each(SettingButton, EVERYBODY, lambda _s, _: SettingButton(1), ""),
     **each(AppealButton, {ASKER}, lambda s, _: AppealButton(s.things.job.id), ""),
+    **each(AcceptButton, EVERYBODY, lambda _s, _: AcceptButton("0" * 16, 0), ""),
     **each(GoButton, EVERYBODY, lambda _s, verb: GoButton(verb, 1), "go", "leave"),
     **each(AgainButton, {ASKER}, lambda s, _: AgainButton("remix", s.things.job.id), ""),
     **each(ReviewButton, MODERATORS, lambda s, verb: ReviewButton(verb, s.things.review.id), *review_cards.LOOKS),

@@ -128,8 +128,8 @@ class SlowExecutor(WatchedExecutor):
         super().__init__(settings)
         self.pause_after = pause_after
 
-    def step(self) -> list[Any]:
-        events = super().step()
+    def step(self, reserved: int = 0) -> list[Any]:
+        events = super().step(reserved)
         self.pause_after -= 1
         if self.pause_after == 0:
             self.gate.clear()

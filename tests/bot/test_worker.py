@@ -68,7 +68,7 @@ class WatchedExecutor(Executor):
         self.crashes = 0
         self.losses = 0
 
-    def step(self) -> list[Event]:
+    def step(self, reserved: int = 0) -> list[Event]:
         self.gate.wait(20)
         self.batches.append(set(self.in_flight))
         if self.crashes:
@@ -77,7 +77,7 @@ class WatchedExecutor(Executor):
         if self.losses:
             self.losses -= 1
             raise DeviceLost
-        return super().step()
+        return super().step(reserved)
 
 
 @pytest.fixture(scope="session")

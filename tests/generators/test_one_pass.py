@@ -10,6 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
+from limner.generators.animation import Animation
 from limner.generators.base import Failed, Finished, ImageGenerator
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import BadRequest, ModelNotFound, NotNumbers
@@ -126,12 +127,21 @@ def test_an_evicted_request_is_not_painted(generator: ImageGenerator):
     assert generator.step() == []
 
 
-def test_the_executor_finds_it_by_its_kind(recipe: OnePassRecipe):
+def test_the_executor_finds_it_by_its_kind_and_animates_it(recipe: OnePassRecipe, generator: ImageGenerator):
     executor = Executor({"toy": card(recipe)}, device="cpu")
-    executor.admit("it", ask("a red square"))
-    (event,) = executor.step()
-    assert isinstance(event, Finished)
+    walk = ask("a red square | a blue square", animation=Animation(8, swings=True, seeds=(7, 8)), seed=7)
+    for key, request in {"walk": walk, "beside": ask("a red square", seed=9)}.items():
+        executor.admit(key, request)
+    left: dict[str, Finished] = {}
+    while executor.in_flight:
+        left |= {event.key: event for event in executor.step() if isinstance(event, Finished)}
     executor.close()
+    frames = left["walk"].images
+    painted = [np.asarray(image, int) for image in (frames[0], frames[-1], *left["beside"].images)]
+    keys = [("a red square", 7), ("a blue square", 8), ("a red square", 9)]
+    alone = paint(generator, *(ask(words, seed=seed) for words, seed in keys))
+    assert max(np.abs(one - other).max() for one, other in zip(painted, alone, strict=True)) <= 2
+    assert len({frame.tobytes() for frame in frames}) == 8
 
 
 def test_another_family_or_version_is_refused(recipe: OnePassRecipe, tmp_path: Path):

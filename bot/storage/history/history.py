@@ -96,6 +96,13 @@ class History:
             jobs = {job.id: job for job in found}
         return [jobs[number] for number in ids if number in jobs]
 
+    async def newest(self, user_id: int, weights_key: str, limit: int) -> Sequence[Job]:
+        """A member's newest finished requests with these weights."""
+        found = select(Job).where(Job.user_id == user_id, Job.deleted_at.is_(None), Job.weights_key == weights_key)
+        found = found.where(Job.status == JobStatus.SUCCEEDED).order_by(Job.id.desc())
+        async with self.database.read() as session:
+            return (await session.scalars(found.limit(limit))).all()
+
     async def with_file(self, sha256: str) -> Job | None:
         """The newest request with a picture of exactly these bytes; None if there is none any more."""
         found = select(Job).join(Image).where(Image.sha256 == sha256, Job.deleted_at.is_(None))

@@ -17,6 +17,7 @@ from limner.bot.provenance.evidence import Evidence
 from limner.bot.provenance.signing import Signing
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.translation import N_, _
+from limner.generators.animation import Animation
 from limner.generators.image_files import FileFault
 
 log = logging.getLogger(__name__)
@@ -117,6 +118,18 @@ class PictureDecoder:
             return [await asyncio.to_thread(self._read, sha256) for sha256 in pictures]
         answers = await self._ask_own(pictures, do="fit", most=most)
         return [(header["kind"], data) if header else None for header, data in answers]
+
+    async def clips(self, sha256: str, most: int, animation: Animation) -> list[tuple[str, bytes] | None]:
+        """A stored animation as files of at most ``most`` bytes, with their extensions: WebP, and MP4.
+
+        None where the file is missing or damaged, or where one is too large at the smallest scale.
+        """
+        answers = await self._ask_own([sha256], do="clips", most=most, swings=animation.swings)
+        return [(header["kind"], data) if header else None for header, data in answers]
+
+    async def best_file(self, sha256: str, most: int, animation: Animation | None) -> tuple[str, bytes] | None:
+        """The best file of a stored picture, or of an animation, within ``most`` bytes; None as for `fit`."""
+        return (await (self.clips(sha256, most, animation) if animation else self.fit([sha256], most)))[0]
 
     async def copies(self, pictures: Sequence[str], side: int, kind: str) -> list[bytes | None]:
         """Small copies of stored pictures, as JPEG or WEBP; None where the file is missing or damaged."""

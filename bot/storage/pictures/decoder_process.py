@@ -18,6 +18,7 @@ from limner.bot.provenance.evidence import Evidence
 from limner.bot.provenance.signing import Signing
 from limner.bot.settings.checks import KEY_BYTES
 from limner.bot.storage.cipher import Cipher
+from limner.bot.storage.pictures.clips import clips
 from limner.bot.storage.pictures.copies import fit, small_copy, under_grid
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.pictures.perceptual_hash import known_by
@@ -26,6 +27,8 @@ from limner.generators.image_files import BadImage, encode_png, open_image
 
 CPU_SECONDS = 60
 MEMORY = 256 * 2**20
+MANIFEST = 64 * 2**10
+"""Bytes that are left free for the manifest of an animation's file."""
 BYTES_A_PIXEL = 16
 """Bytes per pixel that WebP, the most expensive format, takes while decoding."""
 
@@ -47,7 +50,8 @@ def _answers(task: dict[str, Any], given: bytes) -> Iterator[Decoded]:
     if "pictures" in task:
         keys = [given[start : start + KEY_BYTES] for start in range(0, len(given), KEY_BYTES)]
         images = ImageStore(Path(task["folder"]), Cipher(keys))
-        yield from (_own(task, images, sha256) for sha256 in task["pictures"])
+        for sha256 in task["pictures"]:
+            yield from _clips(task, images, sha256) if task["do"] == "clips" else [_own(task, images, sha256)]
     elif task["do"] == "verify":
         yield _verified(task, given).to_json(), b""
     else:
@@ -85,6 +89,20 @@ def _own(task: dict[str, Any], images: ImageStore, sha256: str) -> Decoded:
         return {"problem": str(error)}, b""
     found = _fitted(task, png)
     return ({"kind": found[0]}, found[1]) if found else ({}, b"")
+
+
+def _clips(task: dict[str, Any], images: ImageStore, sha256: str) -> Iterator[Decoded]:
+    """An animation's files of at most ``most`` bytes, their manifests included."""
+    png, most = images.intact(sha256), task["most"]
+    if png is None:
+        yield {}, b""
+        return
+    for found in clips(png, most - (MANIFEST if "signing" in task else 0), swings=task["swings"]):
+        if found is None:
+            yield {}, b""
+        else:
+            kind, data = found
+            yield {"kind": kind}, _signed_copy(task, kind, data, png) if "signing" in task else data
 
 
 def _verified(task: dict[str, Any], data: bytes) -> Evidence:

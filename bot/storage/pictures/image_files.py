@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from PIL import Image, PngImagePlugin
 
 from limner.bot.limits import ALT_TEXT, cut, length
 from limner.bot.provenance.source import DigitalSource, xmp
 from limner.bot.reasons import JobKind
+from limner.bot.storage.pictures.clips import encode_animation
 from limner.bot.storage.pictures.copies import JPEG_QUALITIES, encode
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import _
@@ -15,12 +18,15 @@ PREVIEW_SIDE, PREVIEW_BYTES = 256, 10_000
 """Largest side (pixels) and file (bytes) of a preview: many are written, and each is shown for seconds."""
 
 
-def encode_png(image: Image.Image, parameters: str, source: DigitalSource) -> bytes:
-    """The picture as a PNG file whose text chunk ``parameters`` says how it was made, and XMP how it came about."""
+def encode_png(image: Image.Image, parameters: str, source: DigitalSource, more: Sequence[Image.Image] = ()) -> bytes:
+    """The picture as a PNG file whose text chunk ``parameters`` says how it was made, and XMP how it came about.
+
+    With ``more`` frames it is an animation.
+    """
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", parameters)  # iTXt where Latin-1 (tEXt) cannot write it
     info.add_itxt("XML:com.adobe.xmp", xmp(source))
-    return encode(image, "PNG", pnginfo=info)
+    return encode_animation([image, *more], pnginfo=info) if more else encode(image, "PNG", pnginfo=info)
 
 
 def describe(job: Job, *, says_ai: bool) -> str:

@@ -61,6 +61,13 @@ class Looked(MappedAsDataclass, kw_only=True):
     scores: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True), default=None)
     #: Its perceptual hash (see `bot.storage.pictures.perceptual_hash`).
     phash: Mapped[str | None] = mapped_column(String(16), default=None)
+    #: Those of an animation's other frames.
+    frame_hashes: Mapped[list[str] | None] = mapped_column(List, default=None)
+
+    @property
+    def hashes(self) -> list[str]:
+        """The perceptual hashes of the picture, or of all frames."""
+        return [self.phash or "", *(self.frame_hashes or ())]
 
 
 class Job(Base, kw_only=True, eq=False, repr=False):
@@ -236,7 +243,13 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     @property
     def is_steerable(self) -> bool:
         """Whether it is being painted, so that its remaining steps can be changed, if its model can."""
-        return self.kind == JobKind.PAINT and self.status == JobStatus.RUNNING and self.prompt is not None
+        is_running = self.kind == JobKind.PAINT and self.status == JobStatus.RUNNING
+        return is_running and self.prompt is not None and not self.is_animation
+
+    @property
+    def is_animation(self) -> bool:
+        """Whether its picture has several frames."""
+        return bool(self.request.get("animation"))
 
     @property
     def is_of_file(self) -> bool:
@@ -345,3 +358,4 @@ class Seen:
     score: float | None
     scores: dict[str, float] | None
     phash: str
+    frame_hashes: list[str] | None = None

@@ -30,6 +30,7 @@ from limner.bot.ui.delivery.posting import (
 from limner.bot.ui.delivery.refused_answers import HeldBack, RefusedAnswers
 from limner.bot.ui.interactions import speaking_to_server, spot
 from limner.bot.ui.job import job_messages
+from limner.generators.animation import Animation
 from limner.generators.errors import error_site
 
 log = logging.getLogger(__name__)
@@ -185,9 +186,10 @@ class Delivery:
         sizes = await asyncio.to_thread(lambda: [self._app.images.file_size(file) for file in files])
         if not sizes or 0 in sizes:
             return await self._posting.put(job, f"{text}\n{_(job_messages.FILES_GONE)}")
-        most = min(self._largest(job), MESSAGE_BYTES // len(files))
+        animation = job.generation.animation
+        most = min(self._largest(job), MESSAGE_BYTES // (2 if animation else len(files)))
         async with self._room(sum(min(size, most) for size in sizes)):
-            while all(rungs := await self._app.decoder.fit(files, most)):
+            while all(rungs := await self._fitted(files, most, animation)):
                 fitted = [rung for rung in rungs if rung]
                 try:
                     return await self._posting.put(job, text, _files(job, fitted, says_ai=self._app.settings.says_ai))
@@ -196,8 +198,17 @@ class Delivery:
                         raise
                     most = 3 * max(len(data) for _, data in fitted) // 4
         is_whole = None not in await asyncio.to_thread(lambda: [self._app.images.intact(file) for file in files])
-        sentence = job_messages.TOO_LARGE if is_whole else job_messages.FILES_GONE
+        too_large = job_messages.ANIMATION_TOO_LARGE if animation else job_messages.TOO_LARGE
+        sentence = too_large if is_whole else job_messages.FILES_GONE
         return await self._posting.put(job, f"{text}\n{_(sentence)}")
+
+    async def _fitted(
+        self, files: Sequence[str], most: int, animation: Animation | None
+    ) -> list[tuple[str, bytes] | None]:
+        """The files to post, each of at most ``most`` bytes: of pictures, or of one animation."""
+        return await (
+            self._app.decoder.clips(files[0], most, animation) if animation else self._app.decoder.fit(files, most)
+        )
 
     def _largest(self, job: Job) -> int:
         """Most bytes of one file where the job was requested."""
@@ -306,7 +317,11 @@ def _moving(job: Job) -> str:
 
 
 def _files(job: Job, rungs: Sequence[tuple[str, bytes]], *, says_ai: bool) -> list[discord.File]:
-    names, about = (f"limner-{job.id}-{image.position + 1}" for image in job.images), describe(job, says_ai=says_ai)
+    about = describe(job, says_ai=says_ai)
+    if job.is_animation:
+        names = [f"limner-{job.id}" for _rung in rungs]
+    else:
+        names = [f"limner-{job.id}-{image.position + 1}" for image in job.images]
     return [
         discord.File(io.BytesIO(data), f"{name}.{extension}", spoiler=job.is_spoiler, description=about)
         for name, (extension, data) in zip(names, rungs, strict=True)

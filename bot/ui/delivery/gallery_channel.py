@@ -95,7 +95,8 @@ class GalleryPoster:
             await self._app.gallery_posts.postpone(post, RETRY_SECONDS)
 
     async def _send(self, post: GalleryPost, job: Job, image: Image, channel: GalleryChannel) -> None:
-        [found] = await self._app.decoder.fit([image.sha256], channel.guild.filesize_limit)
+        most, animation = channel.guild.filesize_limit, job.generation.animation
+        found = await self._app.decoder.best_file(image.sha256, most, animation)
         if found is None:
             return await self._app.gallery_posts.drop(post)
         await self._app.gallery_posts.postpone(post, 0.0)  # a full disk could not record the post either

@@ -23,11 +23,17 @@ IN_A_ROW = 5
 def result_message(
     settings: Settings, job: Job, text: str, files: Sequence[discord.File], *, is_rated: bool = False
 ) -> discord.ui.LayoutView:
-    """A job's text as Components V2, under a gallery of its files if there are any; `is_rated` adds two faces."""
+    """A job's text as Components V2, under a gallery of its files if there are any; `is_rated` adds two faces.
+
+    An animation's video is a file to take along, as the gallery shows the same.
+    """
     box: discord.ui.Container[Any] = discord.ui.Container()
-    if files:
-        box.add_item(discord.ui.MediaGallery(*map(discord.MediaGalleryItem, files)))
+    videos = [file for file in files if file.filename.endswith(".mp4")]
+    if shown := [file for file in files if file not in videos]:
+        box.add_item(discord.ui.MediaGallery(*map(discord.MediaGalleryItem, shown)))
     box.add_item(discord.ui.TextDisplay(text))
+    for video in videos:
+        box.add_item(discord.ui.File(video, spoiler=video.spoiler))
     for row in _rows(settings, job):
         box.add_item(discord.ui.ActionRow(*row))
     if is_rated:

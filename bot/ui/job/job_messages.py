@@ -46,6 +46,9 @@ REJECTED = N_("The pictures of this request are not posted. Its owner can read m
 NOT_SEEN = N_("It is done; the pictures are posted here as soon as they have been looked at.")
 UNDECIDED = N_("It is done; the pictures wait until a moderator has looked at them.")
 TOO_LARGE = N_("The pictures are too large to post here, even as small JPEGs; their owner finds them with /history.")
+ANIMATION_TOO_LARGE = N_(
+    "The animation is too large to post here, even at a quarter of its size; /history shows its owner the first frame."
+)
 HELD_BACK_DAYS = 7
 """Days for which a refused answer is retried; Discord archives a quiet thread after 7 days at most."""
 CHANNEL_GONE = N_("the channel is gone.")
@@ -79,6 +82,7 @@ BY = {
     Action.PAN_DOWN: N_("picture {picture} of request {job} extended downwards by {member}"),
     Action.START: N_("started from picture {picture} of request {job} by {member}"),
     Action.REFER: N_("with picture {picture} of request {job} as a reference, asked by {member}"),
+    Action.ANIMATE: N_("animation of picture {picture} of request {job} by {member}"),
     Action.ADJUST: N_("picture {picture} of request {job} adjusted, asked by {member}"),
     Action.EXPLAIN: N_("explanation of picture {picture} of request {job}, asked by {member}"),
     Action.EDIT: N_("a part of picture {picture} of request {job} painted anew by {member}"),
@@ -94,6 +98,9 @@ ADJUSTED = {
     "sharpen": N_("sharpness"),
 }
 """What each of the `ADJUSTMENTS` is about."""
+MOTIONS = {False: N_("a loop"), True: N_("forwards and backwards")}
+"""How a walk is played, by whether it swings."""
+PULSE = N_("a pulse")
 BY_PICTURE = N_("upscale of picture {picture} of request {job} by {member}")
 
 _TURNS_TEXT_AROUND = re.compile("[\u200e\u200f\u202a-\u202e\u2066-\u2069]")
@@ -126,6 +133,10 @@ def painting(job: Job) -> str:
     full = round(10 * job.step / job.steps)
     bar = "▰" * full + "▱" * (10 - full)
     done = _("painting {bar} step {step} of {steps}", bar=bar, step=job.step, steps=job.steps)
+    if job.is_animation:
+        frames = job.generation.frames
+        frame = min(frames, job.step * frames // job.steps + 1)
+        done = _("painting {bar} frame {frame} of {frames}", bar=bar, frame=frame, frames=frames)
     return f"{head}\n-# {done}"
 
 
@@ -284,6 +295,9 @@ def _facts(job: Job, styles: Styles, *, says_ai: bool) -> str:
         adjusted = commas(_(ADJUSTED[name]) for name in finish.adjustments)
         made = _("adjusted: {names}", names=adjusted) if adjusted else _("upscaled to {sizes}", sizes=sizes(job))
         facts = [made, *facts]
+    if animation := job.generation.animation:
+        motion = PULSE if animation.is_pulse else MOTIONS[animation.swings]
+        facts = [_("{frames} frames, {motion}", frames=animation.frames, motion=_(motion)), *facts]
     if blended := sum(one.role == Role.BLEND for one in job.generation.references):
         facts = [_("blend of {number} pictures", number=blended), *facts]
     early = [_("stopped after step {step} of {steps}", step=job.steps, steps=job.generation.num_inference_steps)]

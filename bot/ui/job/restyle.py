@@ -81,7 +81,7 @@ class RestyleChoice(
 
 def restyle_items(job: Job, cards: Mapping[str, ModelCard]) -> list[RestyleButton]:
     """Restyle, if a job has posted pictures and a model is offered for it."""
-    is_shown = job.status == JobStatus.SUCCEEDED and not job.quarantine
+    is_shown = job.status == JobStatus.SUCCEEDED and not job.quarantine and not job.is_animation
     return [RestyleButton(job.id)] if is_shown and any(card.restyles for card in cards.values()) else []
 
 

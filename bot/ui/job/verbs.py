@@ -50,6 +50,9 @@ def verbs_of(job: Job) -> tuple[str, ...]:
         return ("paint", "delete") if is_posted else ("delete",)
     if job.is_of_file or job.kind == JobKind.EXPLAIN:
         return ("details", "delete")
+    if job.is_animation:
+        has_seeds = bool(job.request["animation"]["seeds"])
+        return ("details", "delete") if has_seeds else ("reroll", "details", "delete")
     expansion = job.expanded
     raw = ("raw",) if expansion and expansion.added else ()
     is_draft = job.request.get("quality") == "draft"

@@ -62,6 +62,7 @@ NEEDS: dict[str, Able] = {
     **dict.fromkeys(("left", "right", "up", "down"), picture_actions.extends),
     "explain": lambda card: card.explains,
     "start": lambda card: card.starts and not card.edits,
+    "animate": lambda card: card.animates,
     "refer": lambda card: any(role in card.adapters for role in OPTION_OF),
 }
 """What a model must be able to do so that a verb is shown; the other verbs need no model."""
@@ -69,6 +70,7 @@ TAKING = {
     "start": N_("Start from this"),
     "refer": N_("Use as reference"),
     "edit": N_("Edit region"),
+    "animate": N_("Animate"),
     "region": N_("Choose the part"),
     "instruct": N_("Edit by words"),
     "send": N_("Send to me"),
@@ -123,10 +125,11 @@ class PictureButton(
         """Show the actions: those of the picture, and what its owner and moderators may do with it."""
         view = discord.ui.View(timeout=None)
         card = app.settings.offered.get(job.request["model"])
-        for verb in _served(MAKING, card):
+        for verb in [] if job.is_animation else _served(MAKING, card):
             view.add_item(MakeButton(verb, job.id, self.number))
-        instruct = ("instruct",) if picture_actions.editing_cards(app.settings, "") else ()
-        for verb in (*instruct, *_served(("start", "refer", "edit", "send", "file"), card)):
+        making = () if job.is_animation else ("start", "refer", "edit", "animate")
+        instruct = ("instruct",) if making and picture_actions.editing_cards(app.settings, "") else ()
+        for verb in (*instruct, *_served((*making, "send", "file"), card)):
             view.add_item(TakeButton(verb, job.id, self.number))
         view.add_item(StarButton(job.id, self.number))
         view.add_item(FamilyButton(job.id))
@@ -281,6 +284,10 @@ async def _instruct(interaction: Interaction, app: App, job: Job, number: int) -
     await open_form(interaction, app, "instruct", job.id * NUMBERS + number)
 
 
+async def _animate(interaction: Interaction, app: App, job: Job, number: int) -> None:
+    await open_form(interaction, app, "animate", job.id * NUMBERS + number)
+
+
 async def _report(interaction: Interaction, app: App, job: Job, number: int) -> None:
     await open_form(interaction, app, "report", job.id)
 
@@ -299,13 +306,14 @@ async def _download(interaction: Interaction, app: App, job: Job, number: int) -
     await interaction.response.defer(ephemeral=True, thinking=True)
     here = spot(interaction.guild_id, interaction.channel_id, interaction.channel)
     file = await _file(app, job, number, here, interaction.filesize_limit)
-    await tell(interaction, "" if file.filename.endswith(".png") else _(SMALLER), file=file)
+    is_whole = job.is_animation or file.filename.endswith(".png")
+    await tell(interaction, "" if is_whole else _(SMALLER), file=file)
 
 
 async def _file(app: App, job: Job, number: int, where: Where, most: int) -> discord.File:
     """A picture's file, at most so large; raises BadPicture if it is gone or may not be shown there."""
     picture = await _shown(app, job, number, where)
-    [found] = await app.decoder.fit([picture.sha256], most)
+    found = await app.decoder.best_file(picture.sha256, most, job.generation.animation)
     if found is None:
         raise FilesGone
     name = f"limner-{job.id}-{number}.{found[0]}"
@@ -350,6 +358,7 @@ _TAKEN = {
     "edit": _edit,
     "region": _region,
     "instruct": _instruct,
+    "animate": _animate,
     "send": _send,
     "file": _download,
     "report": _report,

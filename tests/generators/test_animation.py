@@ -1,0 +1,164 @@
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportAttributeAccessIssue=false
+"""Animations: frames between noises and words, painted beside other requests."""
+
+import json
+import shutil
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from limner.generators.animation import Animation, blended, on_the_arc
+from limner.generators.base import Failed, Finished, Progress
+from limner.generators.cards.model_card import ModelCard
+from limner.generators.errors import BadRequest
+from limner.generators.executor import Executor
+from limner.generators.frames import frames_of, keys_of
+from limner.generators.requests import GenerationRequest
+from tests.tiny_models import tiny_request
+
+WALK = "a red fox | a blue boat"
+
+
+def executor(folder: Path, **options: int) -> Executor:
+    return Executor({"tiny": ModelCard.read("tiny", str(folder))}, device="cpu", **({"max_batch": 4} | options))
+
+
+def walk(**changes: object) -> GenerationRequest:
+    given = {"prompt": WALK, "animation": Animation(8, swings=True, seeds=(3, 5)), "guidance_scale": 40.0, "seed": 3}
+    return tiny_request(**given | changes)
+
+
+def painted(it: Executor, **requests: GenerationRequest) -> dict[str, Finished | Failed]:
+    """What becomes of requests that are painted together."""
+    for key, request in requests.items():
+        it.admit(key, request)
+    left: dict[str, Finished | Failed] = {}
+    while it.in_flight:
+        left |= {event.key: event for event in it.step() if isinstance(event, Finished | Failed)}
+    return left
+
+
+def apart(one: Image.Image, other: Image.Image) -> int:
+    """The largest difference of two pictures, of 255."""
+    return int(np.abs(np.asarray(one, int) - np.asarray(other, int)).max())
+
+
+def test_a_loop_comes_back_to_its_first_key_and_a_swing_ends_at_its_last():
+    loop, swing = Animation(8), Animation(9, swings=True)
+    assert list(loop.places(2)) == [(i // 4, (i // 4 + 1) % 2, i % 4 / 4) for i in range(8)]
+    assert [place for place in swing.places(3) if place[2] == 0] == [(0, 1, 0), (1, 2, 0), (2, 0, 0)]
+    assert list(swing.places(3))[-1] == (2, 0, 0)
+    assert swing.played(range(4)) == [0, 1, 2, 3, 2, 1]
+    assert loop.played(range(4)) == [0, 1, 2, 3]
+
+
+def test_a_pulse_is_a_circle_through_its_picture():
+    circle = [dict(noises) for noises in Animation(12).circle(7, 2**32)]
+    points = np.array([list(noises.values()) for noises in circle])
+    assert np.allclose(np.linalg.norm(points, axis=1), 1)
+    assert points[0].tolist() == [1, 0, 0]
+    flat = points / points[:, :1]
+    ways = np.linalg.norm(np.roll(flat, -1, axis=0) - flat, axis=1)
+    assert np.ptp(ways) < 1e-9
+
+
+def test_mixed_noise_is_as_long_as_noise_and_keeps_its_ends():
+    draws = [torch.randn(1, 4, 8, 8, generator=torch.Generator().manual_seed(seed)) for seed in (1, 2)]
+    assert on_the_arc(1, 2, 0) == on_the_arc(1, 1, 0.5) == ((1, 1),)
+    for share in (0.25, 0.5, 0.75):
+        mixture = blended(draws, [weight for _, weight in on_the_arc(1, 2, share)])
+        assert draws[0].norm() * 0.9 < mixture.norm() < draws[1].norm() * 1.1
+    assert torch.equal(blended(draws[:1], [1.0]), draws[0])
+
+
+def test_parts_of_the_prompts_and_seeds_make_the_keys():
+    assert [key.seed for key in keys_of(walk())] == [3, 5]
+    same = walk(animation=Animation(8), negative_prompt="green")
+    assert keys_of(same) == [("a red fox", "green", 3), ("a blue boat", "green", 3)]
+    frames = list(frames_of(walk()))
+    assert [frame.between is None for frame in frames] == [True, *[False] * 6, True]
+    assert (frames[-1].prompt, frames[-1].seed) == ("a blue boat", 5)
+    request = walk(animation=Animation(8, swings=True, seeds=(3, 5), pictures=("a", "b")))
+    assert GenerationRequest.from_json(json.loads(json.dumps(request.to_json()))) == request
+    assert (request.steps, request.pixels) == (24, 256)
+
+
+@pytest.mark.parametrize("sampler", [None, "euler_a"])
+def test_frames_at_keys_are_the_keys_pictures_and_neighbours_are_untouched(tiny: Path, sampler: str | None):
+    single = tiny_request(prompt="a red fox", guidance_scale=40.0, seed=3, scheduler=sampler)
+    other = replace(single, prompt="a blue boat", seed=5)
+    beside = tiny_request(prompt="two dogs", seed=9, num_inference_steps=5)
+    it = executor(tiny)
+    alone = painted(it, a=single) | painted(it, b=other) | painted(it, c=beside)
+    found = painted(it, walk=walk(scheduler=sampler), c=beside)
+    frames = found["walk"].images
+    assert len(frames) == 8
+    assert found["walk"].work.steps_denoised == 24
+    assert apart(frames[0], alone["a"].images[0]) <= 2
+    assert apart(frames[-1], alone["b"].images[0]) <= 2
+    assert apart(found["c"].images[0], alone["c"].images[0]) <= 2
+    assert len({frame.tobytes() for frame in frames}) == 8
+    ways = [apart(one, two) for one, two in pairwise(frames)]
+    assert max(ways) < apart(frames[0], frames[-1])
+
+
+@pytest.mark.parametrize("family", ["sdxl", "sd3", pytest.param("flux_dev", marks=pytest.mark.slow)])
+def test_families_walk_between_words(family: str, family_folder: Callable[[str], Path]):
+    it = executor(family_folder(family))
+    single = tiny_request(prompt="a red fox", guidance_scale=40.0, seed=3)
+    alone = painted(it, a=single)["a"].images[0]
+    frames = painted(it, walk=walk(animation=Animation(8, swings=True)))["walk"].images
+    assert apart(frames[0], alone) <= 2
+    assert len({frame.tobytes() for frame in frames}) == 8
+
+
+def test_a_walk_takes_turns_where_there_is_room_for_one(tiny: Path):
+    it = executor(tiny, max_batch=1)
+    it.admit("walk", walk())
+    steps = [event for _ in range(3) for event in it.step()]
+    assert steps == [Progress("walk", step, 24) for step in (1, 2, 3, 3)]
+    assert it.capacity("tiny") == 256  # between two frames others may enter
+    assert it.step(reserved=256) == []
+    assert (it.is_idle, it.capacity("tiny")) == (True, 0)
+    it.admit("other", tiny_request())
+    told = [event for _ in range(3) for event in it.step()]
+    assert {event.key for event in told} == {"other"}
+    assert [event.key for event in it.step()] == ["walk"]
+    it.evict("walk")
+    assert (it.is_idle, it.in_flight, it.capacity("tiny")) == (True, set(), 256)
+
+
+def test_several_frames_share_calls_and_leave_room_for_another_request(tiny: Path):
+    it = executor(tiny)
+    it.admit("walk", walk())
+    for _ in range(4):
+        it.step()
+    assert it.capacity("tiny") == 256
+
+
+def test_a_frame_that_fails_ends_its_animation_alone(tiny: Path):
+    card = replace(ModelCard.read("tiny", str(tiny)), chunks=True)
+    it = Executor({"tiny": card}, device="cpu", max_batch=4)
+    bad = walk(prompt="a red fox | " + "a red fox and two dogs, " * 40)
+    found = painted(it, walk=bad, other=tiny_request())
+    assert isinstance(found["walk"], Failed)
+    assert isinstance(found["walk"].error, BadRequest)
+    assert "different lengths" in str(found["walk"].error)
+    assert isinstance(found["other"], Finished)
+    assert (it.in_flight, it.capacity("tiny")) == (set(), 4 * 256)
+
+
+def test_a_model_that_cannot_paint_between_two_pictures_says_so(tiny: Path, tmp_path: Path):
+    shutil.copytree(tiny, tmp_path / "whole")
+    index = tmp_path / "whole" / "model_index.json"
+    index.write_text(index.read_text("utf-8").replace("StableDiffusionPipeline", "StableDiffusionPAGPipeline"), "utf-8")
+    it = executor(tmp_path / "whole")
+    with pytest.raises(BadRequest, match="cannot be animated"):
+        it.admit("walk", walk())
+    assert it.in_flight == set()
