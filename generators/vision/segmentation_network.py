@@ -42,7 +42,8 @@ class SegmentationNetwork(nn.Module):
         self, vision: LevitModel, text: CLIPTextModel, projection: nn.Linear, widths: Sequence[int] = WIDTHS
     ) -> None:
         super().__init__()
-        self.vision, self.text, self.projection = vision, text, projection
+        self.vision: Any = vision
+        self.text, self.projection = text, projection
         del self.vision.encoder.stages[STAGES:]
         self.widths = tuple(widths)
         sizes = vision.config.hidden_sizes

@@ -109,6 +109,8 @@ def test_words_for_absent_things_share_no_word_with_those_shown(trained: Path) -
         ({"regions": ""}, "has no regions"),
         ({"names": None}, "without words for each of them"),
         ({"names": [[""]]}, "without words for each of them"),
+        ({"names": ["red"]}, "without words for each of them"),
+        ({"others": "red"}, "without words for each of them"),
         ({"regions": "lost.png"}, "without their file"),
         ({"regions": "../00.png"}, "leads out of the folder"),
         ({"regions": "metadata.jsonl"}, "cannot be read"),

@@ -97,10 +97,9 @@ def read_metadata(file: Path) -> Iterator[CaptionEntry]:
 
 
 def _regions(folder: CaptionFolder, row: dict[str, Any], place: str) -> Regions:
-    names, others = row.get("names"), row.get("others") or []
     file = folder.find(str(row["regions"]), place)
-    words = [word for one in (*(names or ()), others) for word in one] if isinstance(names, list) else [None]
-    if file is None or not all(isinstance(word, str) and word.strip() for word in words):
+    names, others = row.get("names"), row.get("others") or []
+    if file is None or not isinstance(names, list) or not all(map(_is_words, (*names, others))):
         raise TrainingError(
             sentence(
                 '{place} has regions without their file, or without words for each of them ("names": [["hat"], ...]); '
@@ -109,6 +108,10 @@ def _regions(folder: CaptionFolder, row: dict[str, Any], place: str) -> Regions:
             )
         )
     return Regions(file, tuple(map(tuple, names)), tuple(others))
+
+
+def _is_words(given: Any) -> bool:
+    return isinstance(given, list) and all(isinstance(word, str) and word.strip() for word in given)
 
 
 def read_without_captions(folder: Path) -> list[CaptionEntry]:
