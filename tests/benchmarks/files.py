@@ -44,7 +44,9 @@ def write_all(folder: Path) -> Mapping[str, tuple[Path, str]]:
     whole, small = folder / "whole", folder / "small"
     pipe.save_pretrained(whole)
     checkpoint = write_checkpoint(whole, folder / "checkpoint.safetensors")
-    shutil.copytree(whole, small, ignore=lambda at, names: names[:0] if "transformer" not in at else _weights(names))
+    shutil.copytree(
+        whole, small, ignore=lambda at, names: names[:0] if "transformer" not in str(at) else _weights(names)
+    )
     write_sd3_gguf(pipe.transformer.state_dict(), small / "transformer" / "denoiser-Q8_0.gguf")
     return {
         "a diffusers folder": (whole, ""),

@@ -1,4 +1,4 @@
-# pyright: basic, reportArgumentType=false
+# pyright: basic, reportArgumentType=false, reportPrivateImportUsage=false
 """Requests that a model cannot paint, and folders of several precisions: one sentence, and neighbours go on."""
 
 import json

@@ -6,6 +6,7 @@ from itertools import islice
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -165,13 +166,10 @@ def test_what_is_put_in_front_has_the_region():
     faint.paste((255, 0, 0, 255), (0, 0, 32, 32))
     ground.put(1, faint, 0.5, 0.5, 0.5)
     ground.put(2, Image.new("RGBA", (16, 16), (0, 0, 255, 255)), 0.125, 0.375, 0.5)
-    colours = {(255, 0, 0): 1, (0, 0, 255): 2}
-    shown, regions = ground.image.load(), ground.regions.load()
-    assert shown
-    assert regions
-    for x in range(128):
-        for y in range(128):
-            assert regions[x, y] == colours.get(shown[x, y], 0), (x, y)
+    shown, regions = np.asarray(ground.image), np.asarray(ground.regions)
+    for number, colour in ((1, (255, 0, 0)), (2, (0, 0, 255))):
+        assert ((shown == colour).all(2) == (regions == number)).all()
+    assert {*np.unique(regions)} == {0, 1, 2}
     assert ground.image.getpixel((80, 64)) == (255, 155, 155)
 
 
