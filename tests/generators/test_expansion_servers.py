@@ -25,6 +25,7 @@ class ChatServer:
         self.asked: list[dict[str, Any]] = []
         self.keys: list[str | None] = []
         self.delay = 0.0
+        self.url = ""
 
     def says(self, text: str | None, finish_reason: str = "stop") -> None:
         body = {"choices": [{"message": {"content": text}, "finish_reason": finish_reason}]}
@@ -46,8 +47,8 @@ async def chat() -> AsyncGenerator[tuple[ChatServer, OpenAIExpander]]:
     app = web.Application()
     app.router.add_post("/v1/chat/completions", server.answer)
     async with TestServer(app) as running:
-        url = str(running.make_url("/v1"))
-        expander = OpenAIExpander.create(model="qwen", url=url, api_key="key-123", timeout=3, cache=Path())
+        server.url = str(running.make_url("/v1"))
+        expander = OpenAIExpander.create(model="qwen", url=server.url, api_key="key-123", timeout=3, cache=Path())
         yield server, expander
         await expander.close()
 
@@ -93,13 +94,14 @@ async def test_a_server_that_fails_leaves_the_idea(
 
 
 async def test_a_slow_server_is_not_waited_for(chat: tuple[ChatServer, OpenAIExpander]):
-    server, expander = chat
+    server, _ = chat
     server.delay = 2
     server.says("two cats")
-    expander._timeout = 0.3
+    hasty = OpenAIExpander.create(model="qwen", url=server.url, api_key="", timeout=0.3, cache=Path())
     began = time.monotonic()
-    expansion = await ask(expander)
+    expansion = await ask(hasty)
     assert time.monotonic() - began < 1.5
+    await hasty.close()
     assert expansion.note == "The language model did not answer in time, so your idea was used as it is."
 
 
