@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from sqlalchemy import func, select, text
+from sqlalchemy.orm import lazyload
 
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.models import ENDED, QUEUED, RUNNING, UNDELIVERED, Job
@@ -79,6 +80,12 @@ class MetricReads:
         async with self._database.read() as session:
             rows = await session.execute(found.order_by(Job.finished_at, Job.id).limit(MOST_ROWS))
             return [EndedJob(*row) for row in rows]
+
+    async def expansions(self, ids: Sequence[int]) -> Sequence[Job]:
+        """Those of these jobs that have an expansion and whose words are not deleted."""
+        found = select(Job).where(Job.id.in_(ids), Job.expansion.is_not(None), Job.deleted_at.is_(None))
+        async with self._database.read() as session:
+            return (await session.scalars(found.options(lazyload(Job.images)))).all()
 
     async def decided_appeals(self, since: float) -> Sequence[DecidedAppeal]:
         """Appeals that were decided at this time or later, the earliest first; at most `MOST_ROWS`."""

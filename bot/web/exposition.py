@@ -67,7 +67,30 @@ class Histogram:
         yield f"{self.name}_count {count}"
 
 
-def written(metrics: Sequence[Metric | Histogram]) -> str:
+@dataclass
+class Summary:
+    """The sum and the number of observations, for each combination of its labels; one over the other is their mean."""
+
+    name: str
+    meaning: str
+    labels: tuple[str, ...]
+    values: dict[tuple[str, ...], tuple[float, int]] = field(default_factory=dict[tuple[str, ...], tuple[float, int]])
+
+    def observe(self, value: float, *labels: str) -> None:
+        """Count one observation with these values of the labels."""
+        total, count = self.values.get(labels, (0.0, 0))
+        self.values[labels] = total + value, count + 1
+
+    def lines(self) -> Iterator[str]:
+        """Its lines of the text."""
+        yield from _head(self.name, "summary", self.meaning)
+        for labels, (total, count) in sorted(self.values.items()):
+            named = _labels(zip(self.labels, labels, strict=True))
+            yield f"{self.name}_sum{named} {total:.15g}"
+            yield f"{self.name}_count{named} {count}"
+
+
+def written(metrics: Sequence[Metric | Histogram | Summary]) -> str:
     """The whole text."""
     return "".join(f"{line}\n" for metric in metrics for line in metric.lines())
 

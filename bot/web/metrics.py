@@ -11,8 +11,9 @@ from typing import Generic, Protocol, TypeVar
 from limner.bot.app import App
 from limner.bot.provenance.signing import Signing
 from limner.bot.queue.metrics import MOST_ROWS, EndedJob, MetricReads
-from limner.bot.reasons import JobKind, JobStatus
+from limner.bot.reasons import PAINTING, JobKind, JobStatus
 from limner.bot.storage.tables.worker_tables import WorkerState
+from limner.bot.web.expansion_drift import ExpansionDrift
 from limner.bot.web.exposition import Histogram, Metric, written
 
 BOUNDS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800)
@@ -69,6 +70,7 @@ class Metrics:
         self._reads = MetricReads(app.database)
         self._jobs = NewRows(self._reads.ended)
         self._appeals = NewRows(self._reads.decided_appeals)
+        self._drift = ExpansionDrift(app.meaning, self._reads)
         self._began = time.time()
         self._certificate_due = time.monotonic()
         self._reported: dict[str, Mapping[str, int]] = {}
@@ -97,8 +99,10 @@ class Metrics:
 
     async def refresh(self) -> str:
         """Read what has changed; returns the whole text for Prometheus."""
-        for job in await self._jobs.next():
+        ended = await self._jobs.next()
+        for job in ended:
             self._count(job)
+        await self._drift.read([job.id for job in ended if job.kind == JobKind.PAINT])
         for appeal in await self._appeals.next():
             self.appealed.add(appeal.state)
         await self._look_at_workers()
@@ -110,7 +114,8 @@ class Metrics:
         self.failing.set(now.failing)
         self.open.set(now.appeals)
         await self._look_at_certificate()
-        return written([one for one in vars(self).values() if isinstance(one, Metric | Histogram)])
+        own = (one for one in vars(self).values() if isinstance(one, Metric | Histogram))
+        return written([*own, *self._drift.metrics])
 
     def _count(self, job: EndedJob) -> None:
         self.ended.add(job.status, job.reason_code or "")
@@ -118,7 +123,7 @@ class Metrics:
         self.filtered.add(job.reason_code or "" if refused else job.rule_action or ALLOWED)
         if job.started_at is not None:
             self.waited.observe(max(0.0, job.started_at - job.created_at))
-        if job.status == JobStatus.SUCCEEDED and job.kind == JobKind.PAINT:
+        if job.status == JobStatus.SUCCEEDED and job.kind in PAINTING:
             self.pictures.add(by=job.samples)
             self.painted.observe(job.seconds or 0.0)
 

@@ -111,6 +111,12 @@ def check(idea: str, text: str, locale: str = "") -> GuardResult:
     return GuardResult(kept, lost, _misbehaved(idea, text) or (CHANGED if lost else ""))
 
 
+def kept_share(idea: str, text: str, locale: str = "") -> float:
+    """The share of an idea's words, as `check` compares them, that a text has; 1 if the idea has none."""
+    found = check(idea, text, locale)
+    return len(found.kept) / (len(found.kept) + len(found.lost)) if found.lost else 1.0
+
+
 def stem(word: str) -> str:
     """A word without its light inflection: cats, cat; running, run; labelled, labeled; two, 2."""
     word = re.sub(r"['’]s?$", "", fold(word))

@@ -15,19 +15,21 @@ from hypothesis import strategies as st
 from sqlalchemy import text, update
 
 from limner.bot import submit
-from limner.bot.app import App
+from limner.bot.app import App, open_app
 from limner.bot.cli.doctor import machine
 from limner.bot.errors import Refused, SetupError
 from limner.bot.provenance.certificates import VALID_DAYS, make_certificate
 from limner.bot.provenance.signing import FOLDER
-from limner.bot.queue.metrics import MOST_ROWS
+from limner.bot.queue.metrics import MOST_ROWS, MetricReads
 from limner.bot.reasons import ReviewState
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import ENDED, Job
 from limner.bot.storage.tables.moderation_tables import DECIDED, Review
+from limner.bot.web.expansion_drift import MOST_AT_ONCE, MOST_PLACES, ExpansionDrift
 from limner.bot.web.exposition import Histogram, Metric, written
 from limner.bot.web.metrics import Metrics, NewRows
 from limner.bot.web.server import serving_metrics
+from limner.generators.base import Expansion
 from tests.rows import asked, new_job, painted
 from tests.simulated_discord import World
 
@@ -240,3 +242,44 @@ def test_the_text_is_what_prometheus_reads(observed: list[float], label: str):
     quoted = lines[6].removeprefix('f{why="').removesuffix('"} 1')
     unquoted = re.sub(r"\\(.)", lambda found: "\n" if found[1] == "n" else found[1], quoted)
     assert unquoted == label
+
+
+def expansion(text: str, note: str = "") -> Expansion:
+    return Expansion(text, text.removeprefix(SECRET), (), "smol", 0.5, note)
+
+
+async def test_expansions_are_compared_with_their_ideas_by_model_and_server(settings: Settings):
+    near, lost = f"{SECRET}, soft morning light", "a tyrannosaurus in the street"
+    said = [expansion(near), expansion(lost), expansion(SECRET, "The language model repeated itself.")]
+    async with open_app(settings.using(embedder="sentence-encoder")) as app:
+        metrics = Metrics(app)
+        for one in said:
+            await painted(app.jobs, new_job(SECRET, guild_id=5, expansion=one))
+        await painted(app.jobs, new_job(SECRET, guild_id=5, expansion=Expansion(SECRET, "", (), "", 0.0)))
+        await painted(app.jobs, new_job(SECRET, model="other", expansion=expansion(near)))
+        text = await metrics.refresh()
+        assert await metrics.refresh() == text
+    found = values(text)
+    place = 'model="tiny",server="5"'
+    assert found[f'limner_expansions_total{{{place},result="accepted"}}'] == 2
+    assert found[f'limner_expansions_total{{{place},result="rejected"}}'] == 1
+    assert found[f"limner_expansion_words_kept_count{{{place}}}"] == 2
+    assert 1 < found[f"limner_expansion_words_kept_sum{{{place}}}"] < 2  # one lost some of its words
+    assert 1 < found[f"limner_expansion_similarity_sum{{{place}}}"] < 2
+    alone = 'model="other",server=""'
+    assert [found[f"limner_expansion_words_kept_{name}{{{alone}}}"] for name in ("sum", "count")] == [1, 1]
+    assert "tyrannosaurus" not in text
+
+
+async def test_there_are_only_so_many_models_and_servers(app: App):
+    drift = ExpansionDrift(app.meaning, MetricReads(app.database))
+    asking = [new_job(guild_id=number, expansion=expansion(SECRET)) for number in range(MOST_PLACES + 2)]
+    most = len(asking)
+    asked_for = (app.jobs.enqueue(new, per_user=most, per_guild=most) for new in asking)
+    ids = [job.id for job in await asyncio.gather(*asked_for)]
+    for first in range(0, len(ids), MOST_AT_ONCE):
+        await drift.read(ids[first : first + MOST_AT_ONCE])
+    found = values(written(drift.metrics))
+    counts = {name: value for name, value in found.items() if name.startswith("limner_expansions_total")}
+    assert len(counts) == MOST_PLACES + 1
+    assert counts['limner_expansions_total{model="tiny",server="other",result="accepted"}'] == 2

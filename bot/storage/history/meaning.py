@@ -111,6 +111,17 @@ class Meaning:
         asked = await self._run(lambda embedder: embedder.embed([words])[0])
         return [] if asked is None else await self._nearest_to(scope, asked, limit, among)
 
+    async def similarities(self, pairs: Sequence[tuple[str, str]]) -> list[float]:
+        """The cosine of the two texts of each pair; nothing without the embedder."""
+        found: list[float] = []
+        for first in range(0, len(pairs), PIECE):
+            texts = [text for pair in pairs[first : first + PIECE] for text in pair]
+            vectors = await self._run(lambda embedder, texts=texts: embedder.embed(texts))
+            if vectors is None:
+                return []
+            found += (vectors[::2] * vectors[1::2]).sum(1).tolist()
+        return found
+
     async def like(self, scope: SearchScope, job_id: int, limit: int) -> list[int]:
         """The requests whose words mean about the same as those of one, which is left out."""
         found, vectors = await self.rows.vectors([job_id])

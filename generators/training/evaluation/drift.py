@@ -53,14 +53,8 @@ def drift(asked: Sequence[Expanded], embedder: TextEmbedder) -> Drift:
     return Drift(
         len(asked),
         len(pairs) / len(asked),
-        float(np.mean([_kept(one) for one in pairs])),
+        float(np.mean([guard.kept_share(one.idea, one.expansion.text, one.locale) for one in pairs])),
         float(np.median(cosines)),
         float(np.quantile(cosines, 0.1)),
         median(len(re.findall(r"\w+", one.expansion.added)) for one in pairs),
     )
-
-
-def _kept(one: Expanded) -> float:
-    """The share of the idea's content words that the expansion has; 1 if the idea has none."""
-    found = guard.check(one.idea, one.expansion.text, one.locale)
-    return len(found.kept) / (len(found.kept) + len(found.lost)) if found.lost else 1.0
