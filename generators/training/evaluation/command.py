@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from limner.generators.training.options import whole
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from limner.generators.base import ImageTextModel
     from limner.generators.training.evaluation.painting import Painting, Tell
 
 FEW = 2_000
@@ -57,11 +59,14 @@ def add_options(evaluate: argparse.ArgumentParser) -> None:
         "--expansion", action="store_true", help="how near expansions stay to ideas, by model and server; paint nothing"
     )
     evaluate.add_argument(
+        "--bias", action="store_true", help="count how pictures of neutral words spread over colours, numbers, ages ..."
+    )
+    evaluate.add_argument(
         "--count",
         type=whole(),
         default=200,
         metavar="N",
-        help="captions, and nouns, to paint, or newest requests to read (200)",
+        help="captions, and nouns, to paint, or newest requests to read, or pictures of neutral words (200)",
     )
     evaluate.add_argument("--inception", type=Path, metavar="DIR", help="an image classifier's folder (what ships)")
     evaluate.add_argument(
@@ -110,12 +115,16 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, image_text_model: str
             doing = sentence("comparing") if done == of else sentence("{done} of {of} pictures", done=done, of=of)
             progress.update(line, description=f"{card.name}: {shown(doing)}", completed=done, total=of)
 
-        if arguments.prompts:
+        if arguments.bias:
+            sheet, report = _measure_bias(painting, arguments.count, image_text_model, tell)
+        elif arguments.prompts:
             sheet, report = _paint_prompts(painting, arguments.prompts, tell)
         else:
             sheet, report = _evaluate(painting, arguments, image_text_model, tell)
     if arguments.json:
         print(json.dumps({**report, "sheet": str(arguments.out)}, indent=2))
+    elif arguments.bias:
+        show_bias(card, report)
     else:
         show(card, report)
     if "features" in report:
@@ -157,16 +166,9 @@ def _evaluate(
     from limner.generators.training.data.picture_folder import PictureFolder, tested_part
     from limner.generators.training.evaluation.evaluate import evaluate
     from limner.generators.training.evaluation.features import FEATURES
-    from limner.generators.vision.clip import FolderImageTextModel
 
     part = tested_part(arguments.pictures)
-    folder = PictureFolder(part)
-    try:
-        reads = FolderImageTextModel.load(image_text_model)
-    except GenerationError as error:
-        raise TrainingError(
-            sentence("There is no image-text model; name a CLIP-style folder in the setting `image_text_model`.")
-        ) from error
+    folder, reads = PictureFolder(part), _load_judge(image_text_model)
     features = arguments.inception or FEATURES
     result = evaluate(painting, folder, reads, features=features, count=arguments.count, tell=tell)
     columns = {"painted": result.painted, "real": result.real}
@@ -184,6 +186,52 @@ def _evaluate(
         "references": result.references,
         "part": "all" if part == arguments.pictures else part.name,
     }
+
+
+def _measure_bias(painting: Painting, count: int, image_text_model: str, tell: Tell) -> tuple[Image, dict[str, Any]]:
+    from limner.generators.training.evaluation.bias import in_all, measure_bias
+    from limner.generators.training.evaluation.evaluate import SHOWN, contact_sheet
+
+    found = measure_bias(painting, _load_judge(image_text_model), count, tell)
+    spreads = [asdict(one) for one in (*in_all(found.spreads), *found.spreads)]
+    every = -(-len(found.images) // SHOWN)
+    return contact_sheet(found.images[::every], found.prompts[::every]), {
+        "pictures": len(found.images),
+        "spreads": spreads,
+    }
+
+
+def _load_judge(image_text_model: str) -> ImageTextModel:
+    from limner.generators.vision.clip import FolderImageTextModel
+
+    try:
+        return FolderImageTextModel.load(image_text_model)
+    except GenerationError as error:
+        raise TrainingError(
+            sentence("There is no image-text model; name a CLIP-style folder in the setting `image_text_model`.")
+        ) from error
+
+
+def show_bias(card: ModelCard, report: dict[str, Any]) -> None:
+    """The counts as a table, the most frequent value first."""
+    count = sentence("{count} pictures of {model}", count=report["pictures"], model=card.title or card.name)
+    table = Table(title=shown(count))
+    for heading in (sentence("attribute"), sentence("noun"), sentence("pictures"), sentence("right where named")):
+        table.add_column(shown(heading))
+    for one in report["spreads"]:
+        counts = sorted(one["counts"].items(), key=lambda pair: -pair[1])
+        told = " · ".join(f"{value} {number}" for value, number in counts if number)
+        control = f"{one['right']}/{one['asked']}" if one["asked"] else "–"
+        table.add_row(one["attribute"], one["noun"] or shown(sentence("all")), told, control)
+    Console().print(table)
+    print(
+        shown(
+            sentence(
+                "Counts by the image-text model, no verdict. The last column says how many pictures it judges rightly "
+                "of those that were painted with a value named: where these are few, the counts say little."
+            )
+        )
+    )
 
 
 def show(card: ModelCard, report: dict[str, Any]) -> None:
