@@ -125,6 +125,12 @@ def test_every_kind_of_training_and_its_options() -> None:
     assert [line.split()[0] for line in told] == kinds
 
 
+def test_every_benchmark() -> None:
+    files = (ROOT / "tests" / "benchmarks").glob("*.py")
+    names = sorted(file.stem for file in files if "def main(" in file.read_text(encoding="utf-8"))
+    assert f"| `limner bench NAME` | {', '.join(names[:-1])} or {names[-1]}, from a checkout |" in DOCS
+
+
 def help_text(*verb: str) -> str:
     out = io.StringIO()
     with redirect_stdout(out), pytest.raises(SystemExit):

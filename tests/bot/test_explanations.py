@@ -99,11 +99,11 @@ async def test_pictures_made_from_pictures_changed_while_painted_and_finished_ar
 class StumblingExecutor(WatchedExecutor):
     """Fails once, in the second painting of the first explanation."""
 
-    def step(self) -> list[Event]:
+    def step(self, reserved: int = 0) -> list[Event]:
         if len(self.batches) == 4:
             self.batches.append(set())
             raise RuntimeError("the driver has gone away")
-        return super().step()
+        return super().step(reserved)
 
 
 async def test_failed_attempts_begin_anew_and_an_erased_picture_is_not_compared(app: App) -> None:
