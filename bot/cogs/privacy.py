@@ -37,6 +37,7 @@ ENCRYPTED = N_("Your words and pictures are encrypted where they are stored.")
 LABELS = {
     "pending_asks": N_("requests that wait for your confirmation: {number}"),
     "member_settings": N_("settings of yours: {number}"),
+    "accepted_rules": N_("servers whose house rules you accepted: {number}"),
     "favourites": N_("favourites with their notes: {number}"),
     "folders": N_("folders: {number}"),
     "embeddings": N_("requests that are found by their meaning: {number}"),

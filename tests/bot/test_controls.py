@@ -87,12 +87,14 @@ def test_every_form_is_made_anew_when_it_comes_back() -> None:
 def test_no_view_answers_by_itself() -> None:
     assert [kind for kind in ours(discord.ui.View) if not issubclass(kind, Form)] == []
     controls = {kind.__name__ for kind in ours(Control)} | {kind.__name__ for kind in FORMS}
-    fields = {("forms", name) for name in ("_select", "_channels", "_roles")} | {
+    fields = {("forms", name) for name in ("select", "_channels", "_roles")} | {
         ("privacy", "_choice"),
         ("controls", "_role_select"),
         ("settings", "channel_select"),
     }
-    sent = {("after_refusal", name) for name in ("again_button", "appeal_button")} | {("opened", "opening_select")}
+    sent = {("after_refusal", name) for name in ("again_button", "appeal_button", "accept_button")} | {
+        ("opened", "opening_select")
+    }
     for name in DISCORDS:
         for file, around in calls(name):
             assert controls.intersection(around) or (file, around[0]) in fields | sent, (name, file, around)

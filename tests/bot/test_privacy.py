@@ -30,6 +30,7 @@ from limner.bot.storage.history.history import History
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.tables.base import Json, List
 from limner.bot.storage.tables.encrypted import Encrypted, IndexedWords
+from limner.bot.storage.tables.house_rules_tables import AcceptedRules
 from limner.bot.storage.tables.models import Image, Job, ReferencePicture
 from limner.bot.storage.tables.moderation_tables import (
     Ban,
@@ -246,6 +247,7 @@ async def furnish(app: App, job: Job, other: Job) -> None:
             Ban(guild_id=here, user_id=ada, created_at=1.0, given_by=ada, why="zanzibar", lifted_at=2.0, lifted_by=ada)
         )
         session.add(MemberReport(guild_id=here, user_id=ada, job_id=other.id, words="zanzibar", created_at=now))
+        session.add(AcceptedRules(guild_id=here, user_id=ada, digest="0" * 16, accepted_at=now))
         session.add(ReferencePicture(job_id=job.id, sha256=app.images.save(png(shade=33))))
         session.add(BlockedPicture(guild_id=here, phash="0" * 16, created_by=ada, created_at=now))
         held: dict[str, Any] = {"token": "zanzibar", "token_expires_at": 0.0, "held_at": now}
