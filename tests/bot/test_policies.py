@@ -19,7 +19,16 @@ from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
 from limner.bot.worker.prepare import settle_prompt
 from limner.generators.language.expanders import NoExpander
-from limner.generators.text_classifiers import EXAMPLES, MOST_PIECES, SHIPPED, Head, pieces, read_examples
+from limner.generators.text_classifiers import (
+    EXAMPLES,
+    MOST_PIECES,
+    PIECE_LENGTH,
+    SHIPPED,
+    ExampleClassifier,
+    Head,
+    pieces,
+    read_examples,
+)
 from tests.benchmarks.policies import HELD_OUT, measure
 from tests.bot.test_filter_commands import command, fill, read, told
 from tests.reviewing import card, carded, choose_channel, fields, press, settled
@@ -168,11 +177,18 @@ def test_a_guard_needs_a_server(tmp_path: Path) -> None:
         Settings(data=tmp_path, text_classifier="guard").check()
 
 
-@given(st.text(st.sampled_from("ab,. 。、\n"), max_size=2000))
+@given(st.text(st.sampled_from("ab,. 。、\n"), max_size=4000))
 def test_the_pieces_of_a_text_are_few_and_leave_nothing_out(text: str) -> None:
     whole, *parts = pieces(text)
     assert whole == text
     assert len(parts) < MOST_PIECES
-    assert text.startswith("".join(parts))
-    if len(parts) < MOST_PIECES - 1:
-        assert not parts or "".join(parts) == text
+    assert "".join(parts) == (text if parts else "")
+    assert max(map(len, parts[: MOST_PIECES - 2]), default=0) <= PIECE_LENGTH
+
+
+@pytest.mark.parametrize("many", ["red foxes in the snow " * 65, "雪中的狐狸" * 290], ids=["en", "zh"])
+async def test_words_without_commas_hide_nothing(many: str) -> None:
+    classifier = ExampleClassifier.create(model="", url="", api_key="", timeout=5)
+    [scores] = await classifier.classify([f"{many[:700]} {FIGHT} {many[700:]}"])
+    await classifier.close()
+    assert {one.policy for one in scores if one.score >= 0.7} == {"violence"}
