@@ -66,6 +66,12 @@ PUBLISHED = {
     "flux_schnell": {"transformer": 11_891_178_560},
 }
 """Parameters of the published models' parts."""
+CHROMA = {
+    "double_blocks.0.img_attn.norm.key_norm.scale": [8],
+    "distilled_guidance_layer.norms.0.scale": [8],
+    "img_in.weight": [8, 64],
+}
+"""What tells a file of Chroma from one of FLUX."""
 
 
 def painted(source: Path, **changes) -> np.ndarray:
@@ -174,6 +180,7 @@ def header(tensor: dict[str, object]) -> bytes:
         ("model.safetensors", {"control_model.a": [1]}, "the checkpoint is a ControlNet"),
         ("model.safetensors", {"text_model.a": [1]}, "the checkpoint is a text encoder"),
         ("model.safetensors", {"img_in.weight": [1]}, "the checkpoint is a model of a kind that is not known here"),
+        ("model.safetensors", CHROMA, "the checkpoint is a model of a kind that is not known here"),
         ("model.safetensors", {UNET_INPUT: [1, 8, 3, 3]}, "the checkpoint is a model of a kind that is not known"),
         ("model.safetensors", {UNET_INPUT: [1, 4, 3, 3]}, "it holds no text_encoder, vae"),
         (

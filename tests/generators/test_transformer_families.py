@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from limner.generators.base import Event, Failed, Finished
 from limner.generators.cards.abilities import EDITS as NEED_A_PICTURE
@@ -65,8 +66,8 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
     return folder
 
 
-def load(folder: Path) -> DiffusionGenerator:
-    card = ModelCard.read("tiny", str(folder), width=SIDE, height=SIDE)
+def load(folder: Path, side: int = SIDE) -> DiffusionGenerator:
+    card = ModelCard.read("tiny", str(folder), width=side, height=side)
     return DiffusionGenerator.load(card, device="cpu", max_batch=16)
 
 
@@ -74,15 +75,16 @@ def stock_images(folder: Path, request: GenerationRequest) -> list[np.ndarray]:
     """Each sample painted alone by the stock pipeline."""
     pipe: Any = stock_pipeline(folder)
     takes = inspect.signature(pipe.__call__).parameters
-    usual = " " if "true_cfg_scale" in takes else None
-    options = {"negative_prompt": request.negative_prompt or usual, "true_cfg_scale": request.guidance_scale}
-    options |= {"use_resolution_binning": False}
+    options: dict[str, Any] = {"width": request.width, "height": request.height}
+    options |= {"use_resolution_binning": False, "max_area": request.width * request.height}
+    options |= {"negative_prompt": request.negative_prompt or None}
+    if "true_cfg_scale" in takes and takes["true_cfg_scale"].default > 1:  # it is what guides, as Qwen-Image's does
+        options |= {"negative_prompt": request.negative_prompt or " ", "true_cfg_scale": request.guidance_scale}
+    options |= {"image": Image.open(request.init_image)} if request.init_image else {}
     return [
         np.asarray(
             pipe(
                 prompt=request.prompt,
-                width=request.width,
-                height=request.height,
                 num_inference_steps=request.num_inference_steps,
                 guidance_scale=request.guidance_scale,
                 generator=torch.Generator().manual_seed(seed),
