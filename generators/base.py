@@ -138,6 +138,18 @@ class Expansion:
     seconds: float
     note: str = ""
 
+    @property
+    def without_addition(self) -> str:
+        """The idea in the image model's language, without the added part."""
+        return self.text.removesuffix(self.added).rstrip(" ,") or self.text
+
+    def left_out(self, prompt: str, idea: str) -> str:
+        """A prompt without the part that was added to the idea; empty if the prompt has no such part."""
+        if not self.added or self.text not in prompt:
+            return ""
+        plain = self.without_addition
+        return prompt.replace(self.text, idea if plain == self.text else plain, 1)
+
     def to_json(self) -> dict[str, Any]:
         """A plain dictionary that `from_json` reads back unchanged."""
         return asdict(self)

@@ -167,7 +167,7 @@ def _explained(found: Mapping[str, Any]) -> Iterator[str]:
             "Words by number: {words}", words=_some(commas(f"{number} {word}" for number, word in numbered.items()))
         )
     if not found["compared"]:
-        yield _("No words were added to the idea, so there is nothing to compare.")
+        yield _("The prompt has no added words to leave out, so there is nothing to compare.")
         return
     yield _("Left with the added words, right without them, from the same seed.")
     if found["likeness"]:

@@ -76,8 +76,8 @@ class NewJob:
     @property
     def rounds(self) -> int:
         """How often its pictures are painted: an explanation also shows them without the added words."""
-        is_compared = self.kind == JobKind.EXPLAIN and self.expansion and self.expansion.added
-        return 2 if is_compared else 1
+        is_explained = self.kind == JobKind.EXPLAIN and self.expansion
+        return 2 if is_explained and is_explained.left_out(self.prompt or "", self.idea) else 1
 
     @property
     def paintings(self) -> int:

@@ -59,11 +59,7 @@ class Explanations:
 
 def without_addition(job: Job) -> str:
     """The prompt of an explained picture without the words that the expansion added; empty if there are none."""
-    expansion, prompt = job.expanded, job.prompt or ""
-    if not expansion or not expansion.added or expansion.text not in prompt:
-        return ""
-    plain = idea_as_painted(job)
-    return prompt.replace(expansion.text, job.idea if plain == expansion.text else plain, 1)
+    return job.expanded.left_out(job.prompt or "", job.idea) if job.expanded else ""
 
 
 async def from_explanation(app: App, scoring: ScoringThread, job: Job, paintings: Sequence[Finished]) -> list[Result]:

@@ -251,7 +251,4 @@ async def _nearest(scoring: ScoringThread, job: Job, finished: Finished) -> Sequ
 
 def idea_as_painted(job: Job) -> str:
     """The idea in the model's language, without additions."""
-    expansion = job.expanded
-    if expansion is None:
-        return job.idea
-    return expansion.text.removesuffix(expansion.added).rstrip(" ,") or expansion.text
+    return job.expanded.without_addition if job.expanded else job.idea

@@ -24,7 +24,7 @@ from limner.bot.worker.executor_thread import ExecutorThread
 from limner.bot.worker.process import open_scoring
 from limner.bot.worker.word_sheet import draw_maps, numbered
 from limner.bot.worker.worker import Worker
-from limner.generators.base import Event, WordMap
+from limner.generators.base import Event, Expansion, WordMap
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.requests import Finish
 from tests.bot.test_worker import AddingExpander, WatchedExecutor, ask, make_worker, tiny
@@ -91,7 +91,7 @@ async def test_pictures_made_from_pictures_changed_while_painted_and_finished_ar
     [without, with_addition] = await paint(app, *both)
 
     assert [len(one.images) for one in (without, with_addition)] == [1, 2]
-    assert "No words were added to the idea, so there is nothing to compare." in notes_of(app, without)
+    assert "The prompt has no added words to leave out, so there is nothing to compare." in notes_of(app, without)
     for made, repeated in ((without, job), (with_addition, edited)):
         assert SAME.format(job=repeated.id) in notes_of(app, made)
 
@@ -122,6 +122,15 @@ async def test_failed_attempts_begin_anew_and_an_erased_picture_is_not_compared(
     [made] = await paint(app, asked_for)
     assert (made.status, len(made.images)) == (JobStatus.SUCCEEDED, 2)
     assert notes_of(app, made)[0].startswith("The pictures of request ")
+
+
+async def test_only_added_words_that_the_prompt_still_has_cost_a_second_picture(app: App) -> None:
+    """A rule or a change while it was painted may have taken them out of the prompt."""
+    expansion = Expansion("a fox, soft light", added="soft light", kept=(), model="test", seconds=0.1)
+    prompts = ("oil painting of a fox, soft light", "a fox in the snow")
+    jobs = [await painted(app.jobs, new_job(expansion=expansion, prompt=prompt)) for prompt in prompts]
+    both = [await picture_actions.explain(app, job, 1, NOBODY) for job in jobs]
+    assert [(one.samples, one.steps, one.weight) for one in both] == [(2, 8, 0.5), (1, 4, 1.0)]
 
 
 async def test_what_cannot_be_explained_is_refused_at_once(app: App) -> None:
