@@ -86,7 +86,7 @@ async def with_stored_pictures(app: App, new: NewJob) -> NewJob:
         if mask:
             await app.inputs.check_mask(mask)
         references.append(replace(reference, picture=picture, mask=mask))
-    return replace(new, request=replace(new.request, references=tuple(references)))
+    return replace(new, request=replace(new.request, references=tuple(references))) if references else new
 
 
 async def _stored_picture(app: App, new: NewJob, named: str) -> tuple[NewJob, str]:

@@ -72,9 +72,9 @@ async def with_usual_options(app: App, ask: Ask) -> Ask:
     for choices in (own.options, server.usual_options):
         for name in USUAL:
             is_open = not ask.options.get(name) and not (name == "aspect" and _has_shape(ask))
-            chosen = ask.saying(**{name: choices.get(name, "")})
-            if is_open and choices.get(name) and _is_paintable(app, server, chosen):
-                ask = chosen
+            if is_open and choices.get(name):
+                chosen = ask.saying(**{name: choices[name]})
+                ask = chosen if _is_paintable(app, server, chosen) else ask
     return ask
 
 
@@ -102,13 +102,17 @@ def _is_paintable(app: App, server: GuildSettings, ask: Ask) -> bool:
     return True
 
 
-async def requests(app: App, ask: Ask) -> list[NewJob]:
+async def requests(app: App, ask: Ask) -> Sequence[NewJob]:
     """Every request that a prompt makes, by choices in braces and by --repeat.
 
     Raises:
         UserError: one of them could not be painted, or there are too many.
     """
-    found = read_each(app, await with_usual_options(app, ask))
+    return checked(app, read_each(app, await with_usual_options(app, ask)))
+
+
+def checked(app: App, found: Sequence[NewJob]) -> Sequence[NewJob]:
+    """The requests that were read of a prompt; raises like `requests`."""
     for new in found:
         _check(app, new)
     return found

@@ -127,7 +127,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
         pictures = attachments(given)
         ask = Ask(
             text=prompt,
-            options=given,
+            options={name: value for name, value in given.items() if value is not None},
             image_name=image.filename if image else "",
             is_spoiler=any(one.is_spoiler() for files in pictures.values() for one in files),
             user_id=interaction.user.id,
@@ -137,7 +137,8 @@ class Imagine(LimnerCog, name="Limner imagine"):
         unread = ask.saying(**{name: ",".join([submit.NOT_YET] * len(files)) for name, files in pictures.items()})
         unread = await submit.with_usual_options(self.app, unread)
         ask = replace(unread, options={name: value for name, value in unread.options.items() if name not in pictures})
-        is_private = any(new.is_private for new in read_each(self.app, unread))
+        read = read_each(self.app, unread)
+        is_private = any(new.is_private for new in read)
         if not is_private:
             where_to_post(interaction)  # refuses a channel where the pictures could not be posted
         if pictures:
@@ -150,7 +151,7 @@ class Imagine(LimnerCog, name="Limner imagine"):
             ask = ask.saying(**{name: ",".join(next(taken) for _file in files) for name, files in pictures.items()})
         ask = await with_link(interaction, self.app, ask, is_private=is_private)
         with self.app.suggesting.command():
-            await ask_to_paint(interaction, self.app, ask)
+            await ask_to_paint(interaction, self.app, ask, read if ask == unread else ())
 
     @app_commands.command()
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)

@@ -161,8 +161,8 @@ def as_model_leaves_out(app: App, card: ModelCard, new: NewJob) -> NewJob:
 
 def find_card(settings: Settings, name: str) -> ModelCard:
     """The card of an offered model, the default one for an empty name; raises UnknownModel."""
-    meant = named(name, settings.cards)
-    card = settings.cards.get(meant or "") if name else settings.default_card
+    cards = settings.cards
+    card = cards.get(named(name, cards) or "") if name else settings.default_card
     if card and not card.problem:
         return card
     names = settings.offered

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from limner.bot.options import suggestions, unsupported
@@ -257,7 +259,8 @@ OPTIONS = (
 """All options in the order of their display; PNG parameters use the same order."""
 
 
-def by_name() -> dict[str, Option]:
+@cache
+def by_name() -> Mapping[str, Option]:
     """All options by their names."""
     return {option.name: option for option in OPTIONS}
 

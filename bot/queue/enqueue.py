@@ -242,8 +242,9 @@ async def insert_rows(session: AsyncSession, asking: Sequence[Asking]) -> list[J
             await session.execute(ENQUEUE, [each])
     written = await session.scalars(WRITTEN, {"numbers": numbers})
     jobs = {job.id: job for job in written}
-    for job in jobs.values():
-        await keep_references(session, job)
+    for number, one in zip(numbers, asking, strict=True):
+        if number in jobs:
+            await keep_references(session, jobs[number], one.new.request)
     return [jobs.get(one["id"]) or await _why_not(session, one, over.get(one["id"])) for one in rows]
 
 
@@ -257,9 +258,8 @@ async def _why_not(session: AsyncSession, row: Mapping[str, Any], over: Over | N
     return NotTaken(clicked, over, await session.scalar(count_open(Job.user_id == row["user_id"])) or 0)
 
 
-async def keep_references(session: AsyncSession, job: Job) -> None:
+async def keep_references(session: AsyncSession, job: Job, request: GenerationRequest) -> None:
     """Write down which pictures a request refers to, and which requests painted them as far as that may be known."""
-    request = job.generation
     walked = request.animation.pictures if request.animation else ()
     if not (pictures := [*walked, *(file for reference in request.references for file in reference.files)]):
         return

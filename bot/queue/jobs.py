@@ -119,7 +119,7 @@ class JobQueue(HeldJobs):
         async with self.database.begin() as session:
             rows = await session.scalars(insert(Job).values(**row(new) | ended | times).returning(Job))
             job = rows.one()
-            await keep_references(session, job)
+            await keep_references(session, job, new.request)
         log.info("job_refused job=%s code=%s", job.id, code)
         return job
 

@@ -139,12 +139,13 @@ class Settings(SettingFields):
     @property
     def default_card(self) -> ModelCard:
         """The default model: the named or first one, or else the first usable one."""
-        named = self.cards.get(self.default_model or next(iter(self._offered_models.names), ""))
-        if named is None and not self.cards:
+        cards = self.cards
+        named = cards.get(self.default_model or next(iter(self._offered_models.names), ""))
+        if named is None and not cards:
             empty = _("There is none in the folder {folder}.", folder=self.models_dir)
             raise SetupError(_("No model can be used. {next}", next=next(iter(self.broken_models.values()), empty)))
-        able = (card for card in (named, *self.offered.values()) if card and not (card.problem or card.needs_picture))
-        return next(able, named or next(iter(self.cards.values())))
+        able = (card for card in (named, *cards.values()) if card and not (card.problem or card.needs_picture))
+        return next(able, named or next(iter(cards.values())))
 
     @cached_property
     def safety_classifier_entry(self) -> tuple[str, str]:

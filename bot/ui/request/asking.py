@@ -97,12 +97,15 @@ async def with_link(interaction: Interaction, app: App, ask: Ask, *, is_private:
     return as_private(ask, picture)
 
 
-async def ask_to_paint(interaction: Interaction, app: App, ask: Ask) -> None:
-    """Submit the requests that a prompt makes, or ask first if they paint more pictures than one request may."""
+async def ask_to_paint(interaction: Interaction, app: App, ask: Ask, read: Sequence[NewJob] = ()) -> None:
+    """Submit the requests that a prompt makes, or ask first if they paint more pictures than one request may.
+
+    `read` has these requests if they were read already.
+    """
     if LINK.search(ask.text):
         check = partial(submit.check, app, ask)
-        ask = await with_linked_references(interaction, app, ask, read_each(app, ask), check)
-    found = await submit.requests(app, ask)
+        ask, read = await with_linked_references(interaction, app, ask, read or read_each(app, ask), check), ()
+    found = submit.checked(app, read) if read else await submit.requests(app, ask)
     if len(found) == 1 or sum(new.request.count for new in found) <= app.settings.max_count:
         try:
             jobs = await submit.submit_all(app, found)

@@ -60,8 +60,9 @@ class ImagineForm(Form, kind="imagine"):
     async def act(self, interaction: Interaction, app: App) -> None:
         """Submit the request like the command."""
         ask = await submit.with_usual_options(app, self.filled(interaction))
-        is_private = any(new.is_private for new in read_each(app, ask))
-        await ask_to_paint(interaction, app, await with_link(interaction, app, ask, is_private=is_private))
+        read = read_each(app, ask)
+        linked = await with_link(interaction, app, ask, is_private=any(new.is_private for new in read))
+        await ask_to_paint(interaction, app, linked, read if linked == ask else ())
 
     def filled(self, interaction: Interaction) -> Ask:
         """What the member asks for; raises UserError."""
