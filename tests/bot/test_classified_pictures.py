@@ -132,7 +132,6 @@ async def test_a_picture_whose_file_is_gone_is_not_waited_for(app: App, worker: 
     classifier.blind = True
     job = await ended(app, await ask(app), HoldReason.UNSEEN)
     app.images.path(job.images[0].sha256).unlink()
-    classifier.blind = False
 
     assert (await ended(app, job, None)).images == []
 
