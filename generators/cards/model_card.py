@@ -57,8 +57,8 @@ NOT_SAID = {
     "embeddings",
 }
 """Fields that a limner.json does not set as they are."""
-INPAINTED = (4, 9)
-"""Input channels of the UNets that diffusers' inpainting pipelines take."""
+READS_MASKS = 9
+"""Input channels of the UNets that diffusers' inpainting pipelines give masks to; others read latents alone."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,13 +184,14 @@ class ModelCard:
         """
         files = configuration(source)
         folder, said = files.folder, files.said
-        scale = _vae_scale_factor(files.table("vae/config.json"))
+        autoencoder = files.table("vae/config.json")
+        scale = _vae_scale_factor(autoencoder)
         transformer, unet = files.table("transformer/config.json"), files.table("unet/config.json")
         denoiser = unet or transformer
         sample_size = denoiser.get("sample_size")
         if transformer:
             said = {"multiple_of": scale * 2, **said}  # one token is two by two latents
-        if unet.get("in_channels", 4) not in INPAINTED:
+        if unet.get("in_channels", READS_MASKS) not in (READS_MASKS, autoencoder.get("latent_channels", 4)):
             said = {"masks": False, **said}
         if isinstance(sample_size, int):
             said = {"width": sample_size * scale, "height": sample_size * scale, **said}

@@ -14,6 +14,7 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import torch
+from diffusers.configuration_utils import FrozenDict
 from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
 from greenlet import getcurrent, greenlet
 from torch import Tensor, nn
@@ -286,6 +287,17 @@ class _Denoiser(_Part):
         return _wait_for(self._call(args, kwargs))
 
 
+class _BlendedUNet(_Denoiser):
+    """A UNet that reads latents and no mask, which diffusers' inpainting knows by its 4 input channels.
+
+    The number decides nothing else there, so latents with other channels than Stable Diffusion's are inpainted too.
+    """
+
+    @cached_property
+    def config(self) -> FrozenDict:
+        return FrozenDict({**self._model.config, "in_channels": 4})
+
+
 class _ControlNet(_Part):
     """Suspends the loop for a ControlNet call made for all flights together."""
 
@@ -330,9 +342,11 @@ class Shared:
     def __init__(self, pipe: DiffusionPipeline) -> None:
         kind, device = type(pipe), pipe._execution_device
         models = {name: model for name, model in pipe.components.items() if isinstance(model, nn.Module)}
+        is_blended = _is_blended(pipe)
+        kinds = _KINDS | ({"unet": _BlendedUNet} if is_blended else {})
         self._pipe = pipe
-        self._parts = {name: _KINDS.get(name, _Part)(model) for name, model in models.items()}
-        self.noted = ["latents", *(["init_mask", "image_latents"] if _is_blended(pipe) else [])]
+        self._parts = {name: kinds.get(name, _Part)(model) for name, model in models.items()}
+        self.noted = ["latents", *(["init_mask", "image_latents"] if is_blended else [])]
         own = {"__module__": kind.__module__, "_execution_device": device, "_callback_tensor_inputs": self.noted}
         self._kind = type(kind.__name__, (kind,), own)
         self.prompts = PromptCache()

@@ -1,24 +1,18 @@
 """How soon what is made of a picture is there, beside a new picture; and how much an edit changes outside its mask."""
 
-# pyright: basic, reportPrivateImportUsage=false
+# pyright: basic
 
 from __future__ import annotations
 
 import asyncio
-import shutil
-import tempfile
 import time
 from asyncio.subprocess import DEVNULL
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionModel
 from PIL import Image
 
-from limner.bot.settings import Settings
 from limner.bot.ui.picture.picture_buttons import NUMBERS
 from tests.benchmarks.figures import ROUNDS, fresh_studio, show, spread
 from tests.discord_records import CHANNEL, GUILD, Asked, Post, until
@@ -34,32 +28,17 @@ Work = Callable[[Studio, Post, int], Awaitable[tuple[float, Post]]]
 
 def main() -> None:
     """Print the table."""
-    with tempfile.TemporaryDirectory() as folder:
-        seconds, outside = asyncio.run(_measure(build_inpainting_doodle(Path(folder) / "model")))
+    seconds, outside = asyncio.run(_measure())
     show(
         "What is made of a picture, on an idle system",
         ("", "seconds from the click to the picture at Discord"),
         [(name, spread(found)) for name, found in seconds.items()],
         f"Median (lowest to highest) of {EACH} each, in turn. Outside of the masks of the edits {outside:.4%} of the "
-        "pixels changed. The model has the doodle's size and steps, random weights, and 4 latent channels instead of "
-        "8, with which diffusers can inpaint.",
+        "pixels changed.",
     )
 
 
-def build_inpainting_doodle(folder: Path) -> Path:
-    """Write the shipped model's pipeline with random weights and 4 latent channels."""
-    torch.manual_seed(0)
-    source = Path(Settings().default_card.source)
-    pipe: Any = StableDiffusionPipeline.from_pretrained(str(source), local_files_only=True)
-    unet: Any = UNet2DConditionModel.from_config({**pipe.unet.config, "in_channels": 4, "out_channels": 4})
-    vae: Any = AutoencoderKL.from_config({**pipe.vae.config, "latent_channels": 4})
-    pipe.register_modules(unet=unet, vae=vae)
-    pipe.save_pretrained(folder)
-    shutil.copy(source / "limner.json", folder)
-    return folder
-
-
-async def _measure(model: Path) -> tuple[dict[str, list[float]], float]:
+async def _measure() -> tuple[dict[str, list[float]], float]:
     works: dict[str, Work] = {
         "a new picture, 16 steps": lambda studio, _post, _job: _imagine(studio),
         "Vary strong, 15 of 16 steps": lambda studio, post, job: _press(studio, post, job, "strong"),
@@ -69,7 +48,7 @@ async def _measure(model: Path) -> tuple[dict[str, list[float]], float]:
     }
     seconds: dict[str, list[float]] = {name: [] for name in works}
     outside: list[float] = []
-    async with fresh_studio(models=f"model={model}") as studio:
+    async with fresh_studio() as studio:
         await studio.start(stderr=DEVNULL)
         _started, first = await _imagine(studio)
         await _posted(first)  # the model is loaded now

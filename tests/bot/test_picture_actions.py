@@ -20,7 +20,7 @@ from limner.bot.ui.picture.region_form import ALL_PARTS, CELLS, NO_PART, ONE_WAY
 from tests.other_clients import press_at_once
 from tests.pictures import saved
 from tests.reviewing import told
-from tests.rows import a_moment_passes, put_editor
+from tests.rows import a_moment_passes, put_editor, put_restyler
 from tests.simulated_discord import World, labels, png, text_of
 from tests.tiny_models import build_tiny_pipeline
 
@@ -41,9 +41,8 @@ MADE: Mapping[str, Mapping[str, Any]] = {
     "Upscale 4x": {"strength": None, "kind": JobKind.FINISH, "action": "upscale", "size": SIZE},
 }
 """What a button's request has."""
-OF_DOODLE = [
-    *("Vary subtle", "Vary strong", "Upscale 2x", "Upscale 4x", "Adjust", "Explain", "Start from this", "Animate"),
-    *("Send to me", "Download"),
+OF_INK = [
+    *("Upscale 2x", "Upscale 4x", "Adjust", "Start from this", "Send to me", "Download"),
     *("Favourite", "Family", "More like this", "Report"),
 ]
 
@@ -54,10 +53,11 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def settings(settings: Settings, tiny: Path) -> Settings:
-    """With a model that paints parts of pictures, and doodle, which does not."""
+def settings(settings: Settings, tiny: Path, tmp_path: Path) -> Settings:
+    """With a model that paints parts of pictures, and one that only makes ink drawings of whole ones."""
     width, height = SIZE
-    return settings.using(models={"tiny": f"{tiny}@{width}x{height}", **settings.models})
+    models = {"tiny": f"{tiny}@{width}x{height}", **settings.models, "ink": put_restyler(tmp_path / "ink")}
+    return settings.using(models=models)
 
 
 async def painted(world: World, count: int = 2) -> Job:
@@ -301,11 +301,11 @@ async def test_a_model_that_paints_no_parts_shows_no_such_actions_and_refuses_ol
     first = await world.delivered(await world.newest())
     shown = await opened(world, first, world.bob, 1)
     async with world.app.database.begin() as session:
-        await session.execute(update(Job).values(request={**first.request, "model": "doodle"}))
+        await session.execute(update(Job).values(request={**first.request, "model": "ink"}))
     now = await opened(world, first, world.bob, 1)
     assert now.response
-    assert labels(now.response.message) == OF_DOODLE
-    sentence = "The model doodle cannot paint a part of a picture; Remix it with --model tiny first."
+    assert labels(now.response.message) == OF_INK
+    sentence = "The model ink cannot paint a part of a picture; Remix it with --model tiny first."
     for label in ("Zoom out 2x", "Pan left", "Edit region"):
         assert told(await press(shown, world.bob, label)) == sentence
     assert (await world.newest()).id == first.id

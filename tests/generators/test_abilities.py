@@ -189,9 +189,14 @@ def test_limner_json_may_say_how_many_tokens_are_read_and_that_no_lora_is_taken(
     assert (card.max_tokens, card.takes_loras) == (300, False)
 
 
-def test_a_unet_that_the_inpainting_pipelines_do_not_take_paints_no_parts():
-    doodle = Path(__file__).parents[2] / "generators" / "pretrained" / "doodle"
-    assert not ModelCard.read("doodle", str(doodle)).masks
+@pytest.mark.parametrize(("read", "masks"), [(8, True), (9, True), (16, False), (4, False)])
+def test_a_unet_paints_parts_if_it_reads_latents_alone_or_masks_too(tmp_path: Path, read: int, masks: bool):
+    files = {"unet": {"in_channels": read}, "vae": {"latent_channels": 8}}
+    for name, config in files.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model_index.json").write_text('{"_class_name": "StableDiffusionPipeline"}')
+    assert ModelCard.read("m", str(tmp_path)).masks == masks
 
 
 def test_models_with_clip_encoders_alone_read_tags_unless_their_folder_says_otherwise(tmp_path: Path):
