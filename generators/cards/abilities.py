@@ -7,8 +7,20 @@ from typing import Any
 
 from limner.generators.sentences import sentence
 
-STARTS = frozenset({"StableDiffusionPipeline", "StableDiffusionXLPipeline", "StableDiffusion3Pipeline", "FluxPipeline"})
-"""diffusers pipelines that have an image-to-image counterpart here."""
+MASKS = frozenset(
+    {
+        "FluxPipeline",
+        "QwenImagePipeline",
+        "StableDiffusion3Pipeline",
+        "StableDiffusionPipeline",
+        "StableDiffusionXLPipeline",
+        "ZImagePipeline",
+    }
+)
+"""diffusers pipelines that are stepped here, with counterparts that fill a part of a picture."""
+
+STARTS = MASKS | {"ChromaPipeline"}
+"""Those with a counterpart that starts from a picture."""
 
 ONLY_FROM_PICTURES = frozenset(
     {
@@ -19,6 +31,16 @@ ONLY_FROM_PICTURES = frozenset(
     }
 )
 """diffusers pipelines that are stepped here and only change pictures, such as SDXL's refiner."""
+
+STEERS = ONLY_FROM_PICTURES | {
+    "FluxPipeline",
+    "StableDiffusion3Pipeline",
+    "StableDiffusionInpaintPipeline",
+    "StableDiffusionPipeline",
+    "StableDiffusionXLPipeline",
+}
+"""diffusers pipelines that are stepped here, and whose loops take other words between two steps, skip steps and end
+early."""
 
 EDITS = {
     "Flux2KleinPipeline": False,
@@ -131,11 +153,11 @@ def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
         "leaves_out": pipeline not in LEAVES_NOTHING_OUT,
         "edits": pipeline in EDITS,
         "starts": pipeline in STARTS or pipeline in EDITS,
-        "masks": pipeline in STARTS,
+        "masks": pipeline in MASKS,
         "dialect": "tags" if pipeline in UNETS else "sentences",
-        "steers": pipeline in STARTS | ONLY_FROM_PICTURES,
-        "guides_in_part": pipeline in (STARTS | ONLY_FROM_PICTURES) and not pipeline.startswith("Flux"),
-        "explains": pipeline in STARTS | ONLY_FROM_PICTURES,
+        "steers": pipeline in STEERS,
+        "guides_in_part": pipeline in STEERS and not pipeline.startswith("Flux"),
+        "explains": pipeline in STEERS,
         "weighs": pipeline in UNETS,
         "tiles": pipeline in UNETS,
         "takes_loras": not TAKES_NO_LORA.match(pipeline),

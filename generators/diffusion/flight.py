@@ -170,13 +170,16 @@ class Flight:
         if self.step < self.steps or self.steps == pipe.num_timesteps:
             return {}
         pipe._interrupt = True  # the loop skips its other steps
-        return {"latents": self._clean(**tensors)}
+        return {"latents": self._clean(*tensors.values())}
 
-    def _clean(self, latents: Tensor, init_mask: Tensor | None = None, image_latents: Any = None) -> Tensor:
+    def _clean(self, latents: Tensor, *blended: Tensor) -> Tensor:
         """The latents that the denoiser predicts; outside a mask those of the picture to start from."""
         predicted = self.watch.denoised()
         clean = latents if predicted is None else predicted
-        return clean if init_mask is None else (1 - init_mask) * image_latents + init_mask * clean
+        if not blended:
+            return clean
+        mask, picture = blended
+        return (1 - mask) * picture + mask * clean
 
     def _observed(self, call: Call) -> Call:
         """The call with the maps of the present step's words, for the first picture; decoding has none."""
@@ -342,11 +345,11 @@ class Shared:
     def __init__(self, pipe: DiffusionPipeline) -> None:
         kind, device = type(pipe), pipe._execution_device
         models = {name: model for name, model in pipe.components.items() if isinstance(model, nn.Module)}
-        is_blended = _is_blended(pipe)
-        kinds = _KINDS | ({"unet": _BlendedUNet} if is_blended else {})
+        blended = _blended(pipe)
+        kinds = _KINDS | ({"unet": _BlendedUNet} if blended else {})
         self._pipe = pipe
         self._parts = {name: kinds.get(name, _Part)(model) for name, model in models.items()}
-        self.noted = ["latents", *(["init_mask", "image_latents"] if is_blended else [])]
+        self.noted = ["latents", *blended]
         own = {"__module__": kind.__module__, "_execution_device": device, "_callback_tensor_inputs": self.noted}
         self._kind = type(kind.__name__, (kind,), own)
         self.prompts = PromptCache()
@@ -361,10 +364,17 @@ class Shared:
         return own
 
 
-def _is_blended(pipe: Any) -> bool:
-    """Whether its loop pastes the picture around the mask at each step; a denoiser that reads masks needs that not."""
-    read = denoiser_of(pipe).config.in_channels
-    return "Inpaint" in type(pipe).__name__ and read % pipe.vae.config.latent_channels == 0
+def _blended(pipe: Any) -> list[str]:
+    """The variables of a loop that pastes the picture around the mask at each step: the mask, the picture's latents.
+
+    A denoiser that reads masks needs that not.
+    """
+    vae = pipe.vae.config if "Inpaint" in type(pipe).__name__ else {}
+    channels = vae.get("latent_channels") or vae.get("z_dim")
+    if not channels or denoiser_of(pipe).config.in_channels % channels:
+        return []
+    variables = inspect.unwrap(type(pipe).__call__).__code__.co_varnames
+    return ["init_mask" if "init_mask" in variables else "mask", "image_latents"]
 
 
 def _says(words: Any) -> bool:

@@ -15,7 +15,7 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image, ImageOps
 
-from limner.generators.cards.abilities import EDITS, TRUE_GUIDANCE, UNETS
+from limner.generators.cards.abilities import EDITS, STEERS, TRUE_GUIDANCE, UNETS
 from limner.generators.cards.checkpoints.checkpoint import is_checkpoint
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.model_files import variant_of
@@ -53,13 +53,13 @@ STEPWISE = (
     Family("StableDiffusionXLPipeline", "StableDiffusionXLImg2ImgPipeline", "StableDiffusionXLInpaintPipeline"),
     Family("StableDiffusion3Pipeline", "StableDiffusion3Img2ImgPipeline", "StableDiffusion3InpaintPipeline"),
     Family("FluxPipeline", "FluxImg2ImgPipeline", "FluxInpaintPipeline"),
+    Family("ChromaPipeline", "ChromaImg2ImgPipeline"),  # its stock inpainting asks for a setting that it lacks
+    Family("QwenImagePipeline", "QwenImageImg2ImgPipeline", "QwenImageInpaintPipeline"),
+    Family("ZImagePipeline", "ZImageImg2ImgPipeline", "ZImageInpaintPipeline"),
     # from words only
     Family("AuraFlowPipeline"),
-    Family("ChromaPipeline"),
     Family("Lumina2Pipeline"),
-    Family("QwenImagePipeline"),
     Family("SanaPipeline"),
-    Family("ZImagePipeline"),
     # changing a picture as the words say
     Family("Flux2KleinPipeline", "Flux2KleinPipeline"),
     Family("FluxKontextPipeline", "FluxKontextPipeline"),
@@ -116,7 +116,7 @@ class Pipelines:
         self.has_unet = name in UNETS
         self._family = found[0] if found else Family(words=name)
         self.edits = name in EDITS
-        self.steers = bool(self._family.picture or self._family.part) and not self.edits
+        self.steers = name in STEERS
         self._controlled = CONTROLLED.get(name, Family())
         self.controlnets = ControlNets(pipe, card.controlnets)
         self.adapters = IpAdapters(pipe, card)

@@ -17,6 +17,7 @@ from limner.generators import base
 from limner.generators.cards.abilities import (
     EDITS,
     LEAVES_NOTHING_OUT,
+    MASKS,
     ONLY_FROM_PICTURES,
     STARTS,
     TAKES_NO_LORA,
@@ -78,7 +79,7 @@ def test_the_pipelines_that_start_from_a_picture_are_those_that_are_stepped():
         name: not family.words for family in STEPWISE if (name := family.words or family.picture) and family.picture
     }
     assert taking == EDITS | dict.fromkeys(STARTS, False) | dict.fromkeys(ONLY_FROM_PICTURES, True)
-    assert {family.words for family in STEPWISE if family.words and family.part} == STARTS
+    assert {family.words for family in STEPWISE if family.words and family.part} == MASKS
 
 
 def test_a_pipeline_that_needs_more_than_words_is_not_offered():

@@ -1,5 +1,5 @@
 # pyright: basic, reportArgumentType=false, reportCallIssue=false
-"""The families of 2024 to 2026 paint the stock picture alone, in a full batch and joined at any step."""
+"""The families of 2024 to 2026 paint the stock picture from words, a picture and in a part of one, in any batch."""
 
 import inspect
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import diffusers
 import numpy as np
 import pytest
 import torch
@@ -15,10 +16,11 @@ from PIL import Image
 
 from limner.generators.base import Event, Failed, Finished
 from limner.generators.cards.abilities import EDITS as NEED_A_PICTURE
+from limner.generators.cards.abilities import MASKS, STARTS
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.diffusion.ladder import Ladder
-from limner.generators.diffusion.pipelines import STEPWISE, Pipelines
+from limner.generators.diffusion.pipelines import STEPWISE, Family, Pipelines
 from limner.generators.diffusion.whole_call import WholeCalls
 from limner.generators.errors import BadRequest
 from limner.generators.requests import GenerationRequest
@@ -31,12 +33,12 @@ from tests.tiny_transformers import TRANSFORMERS, write_tiny_transformer
 SIDE = 32
 ROOT = Path(__file__).parents[2]
 NAMES = {
-    "StableDiffusionPipeline": "Stable Diffusion 1.x, 2.x",
-    "StableDiffusionXLPipeline": "Stable Diffusion XL",
-    "StableDiffusion3Pipeline": "Stable Diffusion 3",
-    "FluxPipeline": "FLUX.1",
+    "Stable Diffusion 1.x, 2.x": "StableDiffusionPipeline",
+    "Stable Diffusion XL": "StableDiffusionXLPipeline",
+    "Stable Diffusion 3": "StableDiffusion3Pipeline",
+    "FLUX.1": "FluxPipeline",
 }
-"""Families with pictures to start from, which tests/generators/test_families.py proves."""
+"""The pipelines that tests/generators/test_families.py proves."""
 CLASSES = {
     "Stable Diffusion 3.5": "StableDiffusion3Pipeline",
     "Chroma": "ChromaPipeline",
@@ -71,16 +73,29 @@ def load(folder: Path, side: int = SIDE) -> DiffusionGenerator:
     return DiffusionGenerator.load(card, device="cpu", max_batch=16)
 
 
+def stock_for(folder: Path, request: GenerationRequest) -> Any:
+    """The stock pipeline that is made for such requests."""
+    loaded = stock_pipeline(folder)
+    name = type(loaded).__name__
+    if not request.init_image or name in NEED_A_PICTURE:
+        return loaded
+    task = "Inpaint" if request.mask else "Img2Img"
+    pipe = getattr(diffusers, name.replace("Pipeline", f"{task}Pipeline"))(**loaded.components)
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
 def stock_images(folder: Path, request: GenerationRequest) -> list[np.ndarray]:
     """Each sample painted alone by the stock pipeline."""
-    pipe: Any = stock_pipeline(folder)
+    pipe = stock_for(folder, request)
     takes = inspect.signature(pipe.__call__).parameters
-    options: dict[str, Any] = {"width": request.width, "height": request.height}
+    options: dict[str, Any] = {"width": request.width, "height": request.height, "strength": request.strength}
     options |= {"use_resolution_binning": False, "max_area": request.width * request.height}
     options |= {"negative_prompt": request.negative_prompt or None}
     if "true_cfg_scale" in takes and takes["true_cfg_scale"].default > 1:  # it is what guides, as Qwen-Image's does
         options |= {"negative_prompt": request.negative_prompt or " ", "true_cfg_scale": request.guidance_scale}
-    options |= {"image": Image.open(request.init_image)} if request.init_image else {}
+    for name, path in (("image", request.init_image), ("mask_image", request.mask)):
+        options |= {name: Image.open(path)} if path else {}
     return [
         np.asarray(
             pipe(
@@ -102,16 +117,39 @@ def assert_stock(folder: Path, request: GenerationRequest, left: Any) -> None:
         assert np.abs(np.asarray(image, dtype=int) - expected).max() <= 2, request
 
 
-@pytest.mark.parametrize(
-    "family", ["Z-Image", *(pytest.param(name, marks=pytest.mark.slow) for name in TRANSFORMERS if name != "Z-Image")]
-)
+QUICK = ["Z-Image words", "Z-Image part"]
+CASES = [
+    pytest.param(name, kind, id=f"{name} {kind}", marks=() if f"{name} {kind}" in QUICK else pytest.mark.slow)
+    for name, pipeline in CLASSES.items()
+    for kind in ("words", *(["picture"] if pipeline in STARTS else []), *(["part"] if pipeline in MASKS else []))
+]
+
+
+@pytest.fixture(scope="module")
+def given(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
+    """What a request of each kind says of pictures."""
+    folder, random = tmp_path_factory.mktemp("given"), np.random.default_rng(1)
+    Image.fromarray(random.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)).save(folder / "picture.png")
+    mask = np.zeros((SIDE, SIDE), dtype=np.uint8)
+    mask[8:24, 4:20] = 255
+    Image.fromarray(mask).save(folder / "mask.png")
+    picture = {"init_image": str(folder / "picture.png")}
+    part = {**picture, "mask": str(folder / "mask.png"), "strength": 1.0}
+    return {"words": {}, "picture": {**picture, "strength": 0.7}, "part": part}
+
+
+@pytest.mark.parametrize(("family", "kind"), CASES)
 def test_alone_in_a_full_batch_and_joined(
-    family: str, folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+    family: str,
+    kind: str,
+    given: dict[str, dict[str, Any]],
+    folder_of: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
 ):
     folder = folder_of(family)
     assert type(stock_pipeline(folder)).__name__ == CLASSES[family]
     size = {"width": SIDE, "height": SIDE}
-    two = tiny_request(num_images_per_prompt=2, num_inference_steps=4, **size)
+    two = tiny_request(num_images_per_prompt=2, num_inference_steps=4, **size, **given[kind])
     other = tiny_request(prompt="a blue dog", seed=3, **size)
     unguided = tiny_request(prompt="a red dog", seed=5, guidance_scale=1.0, num_inference_steps=2, **size)
     generator = load(folder)
@@ -123,7 +161,7 @@ def test_alone_in_a_full_batch_and_joined(
     for left, request in zip(paint(generator, [(0, two), (0, two), (0, two)]), (two, two, two), strict=True):
         assert_stock(folder, request, left)
     assert max(rows) == 3 * alone_rows  # one call for all
-    arriving = [(0, two), (1, other), (2, unguided), (3, other)]
+    arriving = [(0, two), (1, other), (2, replace(unguided, **given[kind])), (3, replace(other, **given[kind]))]
     for left, (_tick, request) in zip(paint(generator, arriving), arriving, strict=True):
         assert_stock(folder, request, left)
 
@@ -163,24 +201,24 @@ def test_their_words_stay(folder_of: Callable[[str], Path]):
         generator.change("one", "other words")
 
 
+def proven(family: Family) -> str:
+    """What the table says of a family: what its pipelines paint from."""
+    if (family.words or family.picture) in NEED_A_PICTURE:
+        return "words, edits by words" if family.words else "edits by words"
+    return ", ".join(filter(None, ("words", family.picture and "a picture", family.part and "a part of one")))
+
+
 def table() -> list[str]:
     """The table of docs/models.md, from the families that are stepped and those that tests paint."""
     lines = ["| family | shared batches proven for | diffusers' class |", "|---|---|---|"]
-    lines += [f"| {name} | words, a picture, a part of one | `{kind}` |" for kind, name in NAMES.items()]
-    lines += [
-        f"| {name} | {'words, edits by words' if name in EDITS else 'words'} | `{kind}` |"
-        for name, kind in CLASSES.items()
-    ]
-    return lines + [
-        f"| {name} | {'edits by words' if NEED_A_PICTURE[kind] else 'words, edits by words'} | `{kind}` |"
-        for name, kind in EDITING.items()
-    ]
+    families = {next(filter(None, family)): family for family in STEPWISE}
+    named = NAMES | CLASSES | EDITING
+    return lines + [f"| {name} | {proven(families[kind])} | `{kind}` |" for name, kind in named.items()]
 
 
 def test_the_table_in_the_docs_is_that_of_the_families():
-    assert set(NAMES) == {family.words for family in STEPWISE if family.words and family.part}
     editing = {kind for kind in EDITING.values() if not NEED_A_PICTURE[kind]}
-    assert set(NAMES) | set(CLASSES.values()) | editing == {family.words for family in STEPWISE if family.words}
+    assert {*NAMES.values(), *CLASSES.values()} | editing == {family.words for family in STEPWISE if family.words}
     assert {CLASSES.get(name) or EDITING[name] for name in EDITS} == NEED_A_PICTURE.keys()
     assert CLASSES.keys() == TRANSFORMERS.keys()
     assert "\n".join(table()) in (ROOT / "docs" / "models.md").read_text("utf-8")
