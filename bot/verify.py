@@ -12,7 +12,9 @@ from limner.bot.posted_pictures import picture_of
 from limner.bot.provenance.evidence import Evidence, ManifestState
 from limner.bot.storage.history import marks
 from limner.bot.storage.pictures.decoder import LONGEST_RATIO, SENTENCES
+from limner.bot.storage.pictures.hash_table import Nearest
 from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.picture_hashes import PictureHashes
 from limner.bot.translation import N_, _, ngettext
 from limner.generators.image_files import FileFault
 
@@ -36,7 +38,8 @@ NO_MARK = N_(
     "its operator only."
 )
 ALIKE = N_(
-    "**Looks:** a picture made here looks like it ({bits} of 64 bits differ). Alike pictures may differ in what counts."
+    "**Looks:** a picture made here looks like it ({bits} of {of} bits differ). Alike pictures may differ in what "
+    "counts."
 )
 NOT_ALIKE = N_("**Looks:** like none of the pictures that were made here lately.")
 TOO_LARGE = N_("**Pixels:** not read. {why}")
@@ -46,11 +49,10 @@ REQUEST = N_("Request {job}, picture {number}, asked for by <@{member}> <t:{time
 
 @dataclass(frozen=True)
 class PictureOfLog:
-    """A picture of the log that a file is, or looks like; and in how many bits of its hash it differs."""
+    """A picture of the log that a file is, or looks like."""
 
     job: Job
     number: int
-    distance: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,17 +64,22 @@ class Verified:
     most_pixels: int
     #: The requests of the marks, in their order; None where the request was erased.
     made: list[PictureOfLog | None]
-    alike: PictureOfLog | None
+    #: The picture that it looks like, and how little it differs.
+    alike: tuple[PictureOfLog, Nearest] | None
 
 
 async def verify(app: App, data: bytes) -> Verified:
     """Examine a picture file, and look it up in the log; raises BadPicture for what is no picture."""
     evidence = await app.decoder.verify(data, app.settings.mark_key)
     found = await marks.of_marks(app.database, [number for number, _sureness in evidence.marks])
-    made = [_of_log(found.get(number)) for number, _sureness in evidence.marks]
+    rows = [found.get(number) for number, _sureness in evidence.marks]
+    made = [PictureOfLog(*row) if row else None for row in rows]
     alike = None
-    if not made and evidence.phash:
-        alike = _of_log(await marks.most_alike(app.database, evidence.phash, app.settings.block_distance))
+    if not made and evidence.hashes:
+        hashes = PictureHashes.of_text(evidence.hashes)
+        if row := await marks.most_alike(app.database, hashes, app.settings.block_distance):
+            job, number, nearest = row
+            alike = PictureOfLog(job, number), nearest
     return Verified(evidence, app.settings.max_input_pixels, made, alike)
 
 
@@ -99,7 +106,8 @@ def sentences(verified: Verified, may_know: Callable[[Job], bool]) -> Iterator[s
         return
     yield _(NO_MARK)
     if verified.alike:
-        yield f"{_(ALIKE, bits=verified.alike.distance)} {_request(verified.alike, may_know)}"
+        one, nearest = verified.alike
+        yield f"{_(ALIKE, bits=nearest.bits, of=nearest.of)} {_request(one, may_know)}"
     else:
         yield _(NOT_ALIKE)
 
@@ -120,7 +128,3 @@ def _request(found: PictureOfLog, may_know: Callable[[Job], bool]) -> str:
     if not may_know(job):
         return _(MADE, time=time)
     return _(REQUEST, job=job.id, number=found.number, member=job.user_id, time=time)
-
-
-def _of_log(row: tuple[Job, int, int] | None) -> PictureOfLog | None:
-    return PictureOfLog(*row) if row else None

@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import update
 
+from limner.bot.moderation.blocked_images import ListedPicture
 from limner.bot.options.ask import Ask
 from limner.bot.place import Where
 from limner.bot.queue.endings import StoredPicture
@@ -20,6 +21,7 @@ from limner.bot.settings import Settings
 from limner.bot.settings.model_sources import LORAS
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.models import Job, Seen
+from limner.bot.storage.tables.picture_hashes import PictureHashes
 from limner.bot.storage.tables.worker_tables import WorkerState
 from limner.generators.requests import GenerationRequest
 
@@ -72,6 +74,11 @@ def new_job(
 def seen(score: float = 0.01, phash: str = "f0" * 8) -> Seen:
     """The classifier's result for a harmless picture."""
     return Seen(looked_at=time.time(), classifier="test", score=score, scores={"explicit": score}, phash=phash)
+
+
+def listed(phash: str = "f0" * 8) -> ListedPicture:
+    """A picture to block that looks like the harmless one."""
+    return ListedPicture(PictureHashes(phash))
 
 
 def picture(sha256: str = "0" * 64) -> StoredPicture:

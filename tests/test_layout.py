@@ -132,6 +132,7 @@ INNER_LAYERS = {
         ("delivery",),
         ("request", "rule_texts"),
         ("picture",),
+        ("nearest_blocked",),
         ("job",),
         ("listing",),
         ("cog", "controls", "member_choices"),

@@ -16,7 +16,7 @@ from limner.bot.errors import BadOption, BadPicture, CannotPost, NotFound
 from limner.bot.guild_settings import GuildSettings
 from limner.bot.limits import DESCRIPTION, fit
 from limner.bot.moderation import hash_lists
-from limner.bot.moderation.blocked_images import BlockedPage
+from limner.bot.moderation.blocked_images import BlockedPage, ListedPicture
 from limner.bot.place import Where
 from limner.bot.quantities import decimal, rounded
 from limner.bot.storage.tables.models import Job
@@ -28,6 +28,7 @@ from limner.bot.ui.embeds import make_embed
 from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.interactions import app_of, lacking, managers_only, moderated, tell, use_languages
 from limner.bot.ui.job.job_buttons import job_of
+from limner.bot.ui.nearest_blocked import blocked_name
 from limner.bot.ui.uploads import download
 
 Interaction = discord.Interaction[Any]
@@ -172,7 +173,7 @@ class Pictures(LimnerCog, name="Limner pictures"):
         await tell(interaction, "", embed=_listed(found)) if found.total else await tell(interaction, _(EMPTY))
 
     @group.command(name="import")
-    @app_commands.describe(file="A list as /pictures export makes it: a perceptual hash on each line")
+    @app_commands.describe(file="A list as /pictures export makes it: a PDQ hash or a pHash on each line")
     async def import_list(self, interaction: Interaction, file: discord.Attachment) -> None:
         """Block the pictures of a list, such as another server's."""
         guild_id = await moderated(interaction, self.app)
@@ -180,9 +181,9 @@ class Pictures(LimnerCog, name="Limner pictures"):
         if file.size > hash_lists.MOST_BYTES:
             raise BadOption(_(hash_lists.TOO_LONG, most=decimal(hash_lists.MOST)))
         async with download(self.app, interaction.user.id, file) as data:
-            hashes = await asyncio.to_thread(hash_lists.read, data)
-        added = await self.app.blocked.block_all(guild_id, hashes, interaction.user.id)
-        known = len(hashes) - added
+            listed = await asyncio.to_thread(hash_lists.read, data, file.filename)
+        added = await self.app.blocked.block_all(guild_id, listed, interaction.user.id)
+        known = len(listed) - added
         await tell(interaction, _("{added} blocked, {known} were blocked already.", added=added, known=known))
 
     @group.command(name="export")
@@ -191,8 +192,7 @@ class Pictures(LimnerCog, name="Limner pictures"):
         rows = await self.app.blocked.every(await moderated(interaction, self.app))
         if not rows:
             return await tell(interaction, _(EMPTY))
-        text = hash_lists.write(row.phash for row in rows)
-        file = discord.File(io.BytesIO(text.encode()), hash_lists.NAME)
+        file = discord.File(io.BytesIO(hash_lists.write(rows).encode()), hash_lists.NAME)
         await tell(interaction, _("/pictures import reads this file, here and in other servers."), file=file)
 
     @group.command()
@@ -247,8 +247,7 @@ class BlockChoice(ForModerators[discord.ui.Select[Any]], template=rf"limner:bloc
         if job.guild_id != guild_id:
             raise NotFound
         chosen = {int(value) for value in self.item.values}
-        hashes = await _of_job(app, job, chosen)
-        await _block(interaction, app, guild_id, hashes, job.id)
+        await _block(interaction, app, guild_id, await _of_job(app, job, chosen), job.id)
 
 
 def block_menu() -> app_commands.ContextMenu:
@@ -275,8 +274,7 @@ async def _block_message(interaction: Interaction, message: discord.Message) -> 
         view.add_item(BlockChoice(job.id, len(job.images)))
         return await tell(interaction, _(WHICH), view=view)
     if job and job.guild_id == guild_id and job.images:
-        hashes = await _of_job(app, job, {1})
-        return await _block(interaction, app, guild_id, hashes, job.id)
+        return await _block(interaction, app, guild_id, await _of_job(app, job, {1}), job.id)
     await interaction.response.defer(ephemeral=True)
     files = [file for file in message.attachments if (file.content_type or "").startswith("image/")]
     if not files:
@@ -284,26 +282,26 @@ async def _block_message(interaction: Interaction, message: discord.Message) -> 
     await _block(interaction, app, guild_id, [await _fingerprint(interaction, app, file) for file in files])
 
 
-async def _fingerprint(interaction: Interaction, app: App, attachment: discord.Attachment) -> str:
+async def _fingerprint(interaction: Interaction, app: App, attachment: discord.Attachment) -> ListedPicture:
     app.inputs.check_size(attachment.size)
     async with download(app, interaction.user.id, attachment) as data:
-        return await app.decoder.fingerprint(data)
+        return ListedPicture(await app.decoder.fingerprint(data), hash_lists.remark(attachment.filename))
 
 
-async def _of_job(app: App, job: Job, chosen: set[int]) -> list[str]:
-    """The fingerprints of some of a job's pictures; raises BadPicture if a file is missing."""
+async def _of_job(app: App, job: Job, chosen: set[int]) -> list[ListedPicture]:
+    """Some of a job's pictures by their hashes; raises BadPicture if a file is missing."""
     pictures = [image for number, image in enumerate(job.images, 1) if number in chosen]
     found = await app.decoder.fingerprints([image.sha256 for image in pictures])
-    hashes = [phash for phash in found if phash]
-    if len(hashes) < len(chosen):
+    listed = [ListedPicture(hashes) for hashes in found if hashes]
+    if len(listed) < len(chosen):
         raise BadPicture(_(GONE))
-    return hashes
+    return listed
 
 
 async def _block(
-    interaction: Interaction, app: App, guild_id: int, hashes: Sequence[str], job_id: int | None = None
+    interaction: Interaction, app: App, guild_id: int, pictures: Sequence[ListedPicture], job_id: int | None = None
 ) -> None:
-    rows = [await app.blocked.block(guild_id, phash, interaction.user.id, job_id) for phash in hashes]
+    rows = [await app.blocked.block(guild_id, one, interaction.user.id, job_id) for one in pictures]
     await tell(interaction, _sentence([row.id for row in rows]))
 
 
@@ -324,7 +322,7 @@ def _listed(page: BlockedPage) -> discord.Embed:
         _(
             "**{picture}** · {what} · by <@{member}> · <t:{time}:R>",
             picture=row.id,
-            what=_("request {job}", job=row.job_id) if row.job_id else _("a picture file"),
+            what=blocked_name(row),
             member=row.created_by,
             time=round(row.created_at),
         )

@@ -12,10 +12,12 @@ from limner.bot.app import App
 from limner.bot.cogs.improve import LINK
 from limner.bot.errors import BadPicture
 from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.picture_hashes import PictureHashes
 from limner.bot.translation import _
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.error_answers import answer_error
 from limner.bot.ui.interactions import app_of, moderates, tell, use_languages
+from limner.bot.ui.nearest_blocked import nearest_line
 from limner.bot.ui.picture.given_pictures import (
     NO_PICTURE,
     ONE_PICTURE,
@@ -90,4 +92,8 @@ async def _verify(interaction: Interaction, app: App, picture: GivenPicture) -> 
     def may_know(job: Job) -> bool:
         return job.user_id == interaction.user.id or (is_moderator and job.guild_id == interaction.guild_id)
 
-    await tell(interaction, "\n".join(verify.sentences(found, may_know)))
+    lines = [*verify.sentences(found, may_know)]
+    if is_moderator:
+        hashes = PictureHashes.of_text(found.evidence.hashes)
+        lines.append(await nearest_line(app, interaction.guild_id, [hashes]))
+    await tell(interaction, "\n".join(filter(None, lines)))

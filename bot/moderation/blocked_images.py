@@ -1,27 +1,29 @@
-"""Blocked pictures: each server's list and the operator's, matched by perceptual hash."""
+"""Blocked pictures: each server's list and the operator's, matched by perceptual hashes."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-from sqlalchemy import func, insert, select
+from sqlalchemy import func, insert, or_, select
 
 from limner.bot.errors import BadOption, NotFound
 from limner.bot.guild_settings import EVERYWHERE, Guilds
 from limner.bot.quantities import decimal
 from limner.bot.storage.audit_log import changing, record
 from limner.bot.storage.db import Database
+from limner.bot.storage.pictures.hash_table import HashTable, Nearest
 from limner.bot.storage.tables.moderation_tables import BlockedPicture
+from limner.bot.storage.tables.picture_hashes import PictureHashes
 from limner.bot.translation import N_, _
 
 PAGE = 10
 """Pictures on one page of the list."""
 MOST_BLOCKED = 50_000
 """Blocked pictures of one server; a picture is compared with them in a millisecond."""
+LONGEST_REMARK = 100
 TOO_MANY = N_("A server may have at most {most} blocked pictures; import fewer.")
 
 
@@ -36,9 +38,17 @@ class BlockedPage:
 
 
 @dataclass(frozen=True)
+class ListedPicture:
+    """A picture to block: its hashes, and what is said of it, at most `LONGEST_REMARK` characters."""
+
+    hashes: PictureHashes
+    remark: str = ""
+
+
+@dataclass(frozen=True)
 class _Known:
     revision: int
-    hashes: NDArray[np.uint64]
+    hashes: HashTable
 
 
 class BlockedPictures:
@@ -49,34 +59,43 @@ class BlockedPictures:
         self._guilds = guilds
         self._known: dict[int, _Known] = {}
 
-    async def block(self, guild_id: int, phash: str, by: int, job_id: int | None = None) -> BlockedPicture:
-        """Block pictures like this one in a server (0: everywhere); returns the existing row if there is one."""
-        same = select(BlockedPicture).where(BlockedPicture.guild_id == guild_id, BlockedPicture.phash == phash)
+    async def block(self, guild_id: int, one: ListedPicture, by: int, job_id: int | None = None) -> BlockedPicture:
+        """Block pictures like this one in a server (0: everywhere); returns the existing row if there is one.
+
+        An existing row with one kind of hash gets the other one too.
+        """
+        given = {kind: digits for kind, digits in vars(one.hashes).items() if digits}
+        same = or_(*(getattr(BlockedPicture, kind) == digits for kind, digits in given.items()))
+        same = select(BlockedPicture).where(BlockedPicture.guild_id == guild_id, same)
         async with changing(self.database, guild_id) as session:
-            if found := await session.scalar(same):
-                return found
-            row = BlockedPicture(guild_id=guild_id, phash=phash, job_id=job_id, created_by=by, created_at=time.time())
+            rows = (await session.scalars(same.order_by(BlockedPicture.id))).all()
+            if rows and (len(rows) > 1 or all(getattr(rows[0], kind) for kind in given)):
+                return rows[0]
+            row = rows[0] if rows else _row(guild_id, one, by, job_id)
+            for kind, digits in given.items():
+                setattr(row, kind, getattr(row, kind) or digits)
             session.add(row)
             await session.flush()
             await record(session, guild_id, by, "block", {}, {"pictures": [_state(row)]})
         self._guilds.forget(guild_id)
         return row
 
-    async def block_all(self, guild_id: int, hashes: Sequence[str], by: int) -> int:
+    async def block_all(self, guild_id: int, pictures: Iterable[ListedPicture], by: int) -> int:
         """Block pictures like those of a list, in one change; the number of those that were not blocked before."""
         async with changing(self.database, guild_id) as session:
-            known = set(await session.scalars(select(BlockedPicture.phash).where(BlockedPicture.guild_id == guild_id)))
-            if len(known) + len(hashes) > MOST_BLOCKED:
-                raise BadOption(_(TOO_MANY, most=decimal(MOST_BLOCKED)))
+            here = BlockedPicture.guild_id == guild_id
+            known = set(await session.scalars(select(BlockedPicture.phash).where(here)))
+            known |= set(await session.scalars(select(BlockedPicture.pdq).where(here)))
+            most = MOST_BLOCKED - (await session.scalar(select(func.count()).where(here)) or 0)
             made = {"guild_id": guild_id, "created_by": by, "created_at": time.time()}
-            new = [made | {"phash": phash} for phash in hashes if phash not in known]
+            new = [made | row for row in _unknown(pictures, {*known, None})]
+            if len(new) > most:
+                raise BadOption(_(TOO_MANY, most=decimal(MOST_BLOCKED)))
             if new:
                 await session.execute(insert(BlockedPicture), new)
-                first = await session.scalar(
-                    select(func.min(BlockedPicture.id)).where(BlockedPicture.phash == new[0]["phash"])
-                )
-                listed = {"pictures": [{"id": first, "phash": new[0]["phash"], "job_id": None}], "number": len(new)}
-                await record(session, guild_id, by, "block", {}, listed)
+                added = select(BlockedPicture).where(here, BlockedPicture.created_at == made["created_at"])
+                first = (await session.scalars(added.order_by(BlockedPicture.id).limit(1))).one()
+                await record(session, guild_id, by, "block", {}, {"pictures": [_state(first)], "number": len(new)})
         self._guilds.forget(guild_id)
         return len(new)
 
@@ -107,22 +126,47 @@ class BlockedPictures:
         async with self.database.read() as session:
             return (await session.scalars(here.order_by(BlockedPicture.id))).all()
 
-    async def has_like(self, guild_id: int | None, phash: str, bits: int) -> bool:
-        """Whether a blocked picture of the server or everywhere differs by at most so many of 64 bits."""
-        if not phash:
-            return False
-        lists = [await self._hashes(guild) for guild in {guild_id or EVERYWHERE, EVERYWHERE}]
-        return any(bool((np.bitwise_count(hashes ^ int(phash, 16)) <= bits).any()) for hashes in lists)
+    async def nearest(
+        self, guild_id: int | None, pictures: Iterable[PictureHashes], phash_alike: int
+    ) -> Nearest | None:
+        """The blocked picture of the server or everywhere that differs least from one of these; None without any.
 
-    async def _hashes(self, guild: int) -> NDArray[np.uint64]:
+        ``phash_alike`` as in `HashTable.nearest`; the number is the row's.
+        """
+        tables = [await self._hashes(guild) for guild in {guild_id or EVERYWHERE, EVERYWHERE}]
+        found = [table.nearest(one, phash_alike) for one in pictures for table in tables]
+        return min(filter(None, found), key=lambda one: one.rank, default=None)
+
+    async def get(self, number: int) -> BlockedPicture | None:
+        """One row of a list; None if it was allowed again."""
+        async with self.database.read() as session:
+            return await session.get(BlockedPicture, number)
+
+    async def _hashes(self, guild: int) -> HashTable:
         revision = (await self._guilds.look([guild]))[guild].revision
         known = self._known.get(guild)
         if known is None or known.revision != revision:
+            columns = select(BlockedPicture.id, BlockedPicture.phash, BlockedPicture.pdq)
             async with self.database.read() as session:
-                rows = await session.scalars(select(BlockedPicture.phash).where(BlockedPicture.guild_id == guild))
-                known = self._known[guild] = _Known(revision, np.array([int(phash, 16) for phash in rows], np.uint64))
+                rows = await session.execute(columns.where(BlockedPicture.guild_id == guild))
+                table = HashTable((number, PictureHashes(phash, pdq)) for number, phash, pdq in rows)
+            known = self._known[guild] = _Known(revision, table)
         return known.hashes
 
 
+def _row(guild_id: int, one: ListedPicture, by: int, job_id: int | None) -> BlockedPicture:
+    now = time.time()
+    return BlockedPicture(guild_id=guild_id, remark=one.remark, job_id=job_id, created_by=by, created_at=now)
+
+
+def _unknown(pictures: Iterable[ListedPicture], known: set[str | None]) -> Iterator[dict[str, Any]]:
+    """The columns of what is not blocked yet; ``known`` are the hashes of both kinds that are, and None."""
+    for one in pictures:
+        fresh = {kind: value for kind, value in vars(one.hashes).items() if value not in known}
+        known.update(fresh.values())
+        if fresh:
+            yield {"phash": None, "pdq": None, "remark": one.remark, **fresh}
+
+
 def _state(row: BlockedPicture) -> dict[str, object]:
-    return {"id": row.id, "phash": row.phash, "job_id": row.job_id}
+    return {"id": row.id, "phash": row.phash, "pdq": row.pdq, "remark": row.remark, "job_id": row.job_id}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
 from limner.bot.guild_settings import Guilds, GuildSettings
@@ -11,7 +11,9 @@ from limner.bot.moderation.quarantine import Quarantine
 from limner.bot.place import Where
 from limner.bot.reasons import HAS_MINORS, EndCode, HoldReason, ImageVerdict
 from limner.bot.settings import Settings
+from limner.bot.storage.pictures.hash_table import Nearest
 from limner.bot.storage.tables.models import Image, InputPicture, Job, PreviewRow
+from limner.bot.storage.tables.picture_hashes import PictureHashes
 from limner.bot.translation import N_, _
 
 REASONS = {
@@ -101,9 +103,12 @@ class ImagePolicy:
         return HoldReason.EXPLICIT if has_ordinary and _is_over(image, self._settings.explicit_limit) else None
 
     async def _is_blocked(self, guild_id: int | None, picture: Image | InputPicture | PreviewRow) -> bool:
-        hashes = [picture.phash or ""] if isinstance(picture, PreviewRow) else picture.hashes
-        bits = self._settings.block_distance
-        return any([await self._blocked.has_like(guild_id, phash, bits) for phash in hashes])
+        nearest = await self.nearest_blocked(guild_id, picture.hashes)
+        return nearest is not None and nearest.is_alike
+
+    async def nearest_blocked(self, guild_id: int | None, pictures: Iterable[PictureHashes]) -> Nearest | None:
+        """The blocked picture of a server or the operator that differs least from one of these; None without any."""
+        return await self._blocked.nearest(guild_id, pictures, self._settings.block_distance)
 
     def _is_seen(self, picture: Image | InputPicture | PreviewRow) -> bool:
         return picture.phash is not None and (picture.score is not None or self._settings.safety_classifier == "off")

@@ -186,9 +186,9 @@ class JobQueue(HeldJobs):
         """Replace the preview of this worker's job, a small JPEG."""
         async with self.database.begin(survives_power_cut=False) as session:
             if await session.scalar(select(Job.id).where(text(RUNNING), Job.id == job_id, Job.worker_id == worker_id)):
-                await session.merge(
-                    PreviewRow(job_id=job_id, step=step, image=image, score=seen.score, phash=seen.phash)
-                )
+                preview = PreviewRow(job_id=job_id, step=step, image=image, score=seen.score)
+                preview.phash, preview.pdq = seen.phash, seen.pdq
+                await session.merge(preview)
                 await self._announce(session, self.changed)
 
     async def save_expansion(self, job: Job, expansion: Expansion, prompt: str) -> bool:

@@ -118,7 +118,9 @@ class SettingFields:
     )
     explicit_limit: float = setting(0.5, "How explicit a picture may be, 0 (nothing is posted) to 1 (everything is).")
     explicit_limit_restricted: float = setting(0.9, "The same in channels that Discord calls age-restricted.")
-    block_distance: int = setting(6, "Of 64 bits, in how many a picture may differ from a blocked one and be blocked.")
+    block_distance: int = setting(
+        6, "Of 64 bits of the pHash, in how many a picture may differ from a blocked one and be blocked."
+    )
     max_input_bytes: int = setting(10 * 2**20, "Bytes of a picture file to start from.")
     max_input_pixels: int = setting(40_000_000, "Width times height of a picture to start from.")
 

@@ -122,10 +122,10 @@ def _thread() -> ThreadPoolExecutor:
 
 
 def _look(classifier: SafetyClassifier | None, name: str, image: Image.Image) -> Seen:
-    phash = fingerprint(image)
+    hashes = vars(fingerprint(image))
     if classifier is None:
-        return Seen(time.time(), name, None, None, phash)
+        return Seen(time.time(), name, None, None, **hashes)
     seen = classifier.look(image)
     if not 0 <= seen.score <= 1:
         raise ValueError("a score is from 0 to 1")
-    return Seen(time.time(), name, seen.score, dict(seen.scores), phash)
+    return Seen(time.time(), name, seen.score, dict(seen.scores), **hashes)

@@ -168,9 +168,9 @@ async def look_at(
 
 
 def _worst(frames: Sequence[Seen]) -> Seen:
-    first, *others = (frame.phash for frame in frames)
+    first, *others = (frame.hashes for frame in frames)
     worst = max(frames, key=lambda frame: frame.score or 0.0)
-    return replace(worst, phash=first, frame_hashes=[*dict.fromkeys(others)] or None)
+    return replace(worst, phash=first.phash, pdq=first.pdq, frame_hashes=[*dict.fromkeys(map(str, others))] or None)
 
 
 async def with_the_rest(app: App, job: Job, one: SelectedPicture) -> SelectedPicture:

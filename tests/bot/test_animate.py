@@ -12,6 +12,7 @@ import simcord
 from PIL import Image
 from PIL.ImageSequence import all_frames
 
+from limner.bot.moderation.blocked_images import ListedPicture
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.pictures.clips import clips, encode_animation
@@ -170,7 +171,7 @@ async def test_a_bad_frame_holds_the_whole_animation_back(world: World) -> None:
     await classify_again(world.app, ClassifierThread(world.app.settings))
     [image] = (await world.app.jobs.get(job.id)).images
     assert image.frame_hashes == hashes
-    await world.app.blocked.block(world.guild.id, hashes[-1], world.grace.id)
+    await world.app.blocked.block(world.guild.id, ListedPicture(image.hashes[-1]), world.grace.id)
     objection = await world.app.image_policy.objection(job, job.where)
     assert objection
     assert objection.codes == {image.id: HoldReason.BLOCKED}

@@ -12,6 +12,7 @@ from limner.bot import submit
 from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.moderation import quarantine
+from limner.bot.moderation.blocked_images import ListedPicture
 from limner.bot.moderation.image_policy import OF_INPUTS
 from limner.bot.queue import endings
 from limner.bot.reasons import HoldReason, JobStatus
@@ -158,7 +159,7 @@ async def test_one_that_is_not_allowed_is_never_painted_over(
     if code == HoldReason.EXPLICIT:
         classifier.score = 0.9
     else:
-        await app.blocked.block(0, classifier_thread.fingerprint(app.images.open(sha256)), 0)
+        await app.blocked.block(0, ListedPicture(classifier_thread.fingerprint(app.images.open(sha256))), 0)
     job = await ended(app, await ask(app, image=sha256), None)
 
     assert (job.status, job.reason_code, job.reason) == (JobStatus.REFUSED, f"picture:{code}", OF_INPUTS[code])

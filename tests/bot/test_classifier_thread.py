@@ -54,7 +54,7 @@ async def test_a_look_is_kept_with_its_likeness(settings: Settings):
         seen = await out.look(PICTURE)
 
     assert (seen.score, seen.scores, seen.classifier) == (0.25, {"explicit": 0.25}, "default")
-    assert seen.phash == fingerprint(PICTURE)
+    assert seen.hashes == fingerprint(PICTURE)
     assert abs(seen.looked_at - time.time()) < 60
 
 
@@ -72,7 +72,7 @@ async def test_eyes_that_are_off_see_the_likeness_only(settings: Settings):
     seen = await out.look(PICTURE)
     out.close()
 
-    assert (seen.score, seen.scores, seen.phash) == (None, None, fingerprint(PICTURE))
+    assert (seen.score, seen.scores, seen.hashes) == (None, None, fingerprint(PICTURE))
 
 
 @pytest.mark.parametrize("score", [float("nan"), -0.1, 1.5])

@@ -19,7 +19,7 @@ from limner.bot.ui.review import review_poster
 from limner.bot.worker.prepare import settle_input
 from limner.generators.base import Expansion
 from tests.reviewing import card, carded, choose_channel, press, settled, told
-from tests.rows import asked, put_references, put_restyler, seen
+from tests.rows import asked, listed, put_references, put_restyler, seen
 from tests.simulated_discord import World, png
 
 RACY = 0.7
@@ -227,7 +227,7 @@ async def test_a_moderator_cannot_approve_what_is_the_operators_to_say(
     await world.app.filters.add(world.guild.id, "fox", world.grace.id, action="flag")
     job = await waiting(world, "flagged", *((0.1,) if is_blocked else (RACY,)), **({} if is_blocked else UPLOAD))
     if is_blocked:
-        await world.app.blocked.block(0, seen().phash or "", 0)
+        await world.app.blocked.block(0, listed(), 0)
     review = await carded(world, job)
     result = await press(channel, review, verb, world.grace)
     assert told(result) == OF_OPERATOR[HoldReason.BLOCKED if is_blocked else HoldReason.EXPLICIT]
@@ -241,7 +241,7 @@ async def test_a_moderator_cannot_approve_what_is_the_operators_to_say(
 async def test_what_was_approved_is_not_posted_once_the_operator_blocks_it(world: World) -> None:
     await choose_channel(world)
     job = await waiting(world, "explicit", 0.95)
-    await world.app.blocked.block(world.guild.id, seen().phash or "", 1)
+    await world.app.blocked.block(world.guild.id, listed(), 1)
     async with world.app.database.begin() as session:
         await session.execute(update(Image).values(verdict="approved"))
         await session.execute(update(Job).values(quarantine=None))
@@ -250,7 +250,7 @@ async def test_what_was_approved_is_not_posted_once_the_operator_blocks_it(world
     here = Where(job.guild_id, job.channel_id)
     # The server's own list and limit are for its moderators to lift.
     assert await world.app.image_policy.objection(job, here) is None
-    await world.app.blocked.block(0, seen().phash or "", 0)
+    await world.app.blocked.block(0, listed(), 0)
     objection = await world.app.image_policy.objection(job, here)
     assert objection
     await world.app.image_policy.stop(job, objection)

@@ -13,7 +13,7 @@ from limner.bot.storage.tables.models import Job, Seen
 from limner.bot.ui.delivery import delivery
 from limner.bot.ui.job import job_messages
 from limner.bot.ui.picture.opened import HIDDEN
-from tests.rows import seen
+from tests.rows import listed, seen
 from tests.simulated_discord import World, labels, png, text_of
 
 EXPLICIT_LOOK = seen(0.8)
@@ -126,7 +126,7 @@ async def test_a_moderator_decides_if_there_is_a_review_channel(world: World) ->
 
 
 async def test_a_blocked_picture_does_not_come_back(world: World) -> None:
-    await world.app.blocked.block(world.guild.id, "f0" * 8, world.grace.id)
+    await world.app.blocked.block(world.guild.id, listed(), world.grace.id)
     job = await refusal(world, await explicit(world, look=seen(0.0, "f0" * 7 + "f1")))
     assert job.reason == REASONS[HoldReason.BLOCKED]
 

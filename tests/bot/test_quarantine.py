@@ -19,7 +19,7 @@ from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.models import Job, Seen
-from tests.rows import new_job, painted, picture, seen
+from tests.rows import listed, new_job, painted, picture, seen
 
 HERE = Where(5, 6)
 RESTRICTED = Where(5, 6, is_age_restricted=True)
@@ -149,14 +149,14 @@ async def test_pictures_without_a_score_count_as_unseen_unless_the_eyes_are_off(
 
 async def test_a_blocked_picture_stops_its_like_in_its_server(house: House):
     job, other = await house.painted(0.1, "f0" * 8), await house.painted(0.1, "0f" * 8)
-    blocked = await house.blocked.block(5, "f0" * 7 + "ff", 1, job.id)  # four bits away
+    blocked = await house.blocked.block(5, listed("f0" * 7 + "ff"), 1, job.id)  # four bits away
 
     assert await house.image_policy.objection(job, HERE) == Objection(
         HoldReason.BLOCKED, {job.images[0].id: HoldReason.BLOCKED}
     )
     assert await house.image_policy.objection(job, Where(7, 8)) is None
     assert await house.image_policy.objection(other, HERE) is None
-    assert (await house.blocked.block(5, "f0" * 7 + "ff", 2)).id == blocked.id  # once
+    assert (await house.blocked.block(5, listed("f0" * 7 + "ff"), 2)).id == blocked.id  # once
 
     with pytest.raises(NotFound):
         await house.blocked.allow(7, blocked.id, 1)
@@ -167,7 +167,7 @@ async def test_a_blocked_picture_stops_its_like_in_its_server(house: House):
 async def test_the_operators_list_holds_everywhere_and_in_every_process(house: House, database: Database):
     job = await house.painted(0.1)
     assert await house.image_policy.objection(job, HERE) is None
-    await House(database).blocked.block(0, "f0" * 8, 0)
+    await House(database).blocked.block(0, listed(), 0)
 
     async with asyncio.timeout(20):
         while await house.image_policy.objection(job, HERE) is None:

@@ -10,7 +10,7 @@ from sqlalchemy import update
 
 from limner.bot.storage.tables.models import Job
 from limner.bot.ui.controls import parts_of
-from tests.rows import seen
+from tests.rows import listed
 from tests.simulated_discord import World, labels, png, text_of
 
 ADDED = "soft light, deep snow"
@@ -77,7 +77,7 @@ async def test_a_message_of_an_older_version_keeps_its_buttons_and_becomes_a_gal
 async def test_a_gallery_that_may_not_be_shown_any_more_becomes_a_sentence(world: World) -> None:
     """The bot died after it had posted, and the picture was blocked before it started again."""
     job = await painted(world)
-    await world.app.blocked.block(world.guild.id, seen().phash or "", world.grace.id)
+    await world.app.blocked.block(world.guild.id, listed(), world.grace.id)
     await world.app.outbox.post_again(job.id)
     message = world.message(await world.delivered(job))
     assert "refused by the filter" in text_of(message)

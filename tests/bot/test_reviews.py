@@ -6,13 +6,14 @@ import pytest
 from sqlalchemy import update
 
 from limner.bot.moderation import evasion
+from limner.bot.moderation.blocked_images import ListedPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.storage import audit_log
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.ui.review import review_outcomes, review_poster
 from tests.reviewing import card, carded, choose_channel, fields, kept_back, moderator, press, settled, told
-from tests.rows import new_job
+from tests.rows import listed, new_job
 from tests.simulated_discord import World, labels, text_of
 
 
@@ -27,6 +28,9 @@ OPEN = ["Approve", "Reject", "Reject + strike"]
 
 async def test_a_flagged_request_is_posted_only_when_a_moderator_approves_it(world: World) -> None:
     channel = await choose_channel(world)
+    await world.app.blocked.block(0, listed("f0" * 6 + "0f0f"), 0)
+    near = ListedPicture(listed("f0" * 7 + "0f").hashes, "a *known* one")
+    await world.app.blocked.block(world.guild.id, near, world.grace.id)
     job = await kept_back(world)
     review = await carded(world, job)
     message = card(channel, review)
@@ -36,6 +40,9 @@ async def test_a_flagged_request_is_posted_only_when_a_moderator_approves_it(wor
     assert "a red fox" in (message.embeds[0].description or "")
     assert fields(message)["Member"] == (
         f"<@{world.ada.id}>\nRequests: 1, refused: 0 · reviews: 0 approved, 0 rejected · strikes that count: 0"
+    )
+    assert fields(message)["Nearest blocked picture"] == (
+        "Picture 2 of this server's list (a \\*known\\* one), but not the same: 8 of 64 bits differ."
     )
     assert world.message(job).attachments == []
 

@@ -12,7 +12,7 @@ from limner.bot.storage.tables.schema import SCHEMA
 from limner.bot.storage.tables.server_tables import KnownServer
 from limner.bot.storage.wildcard_lists import WildcardLists
 from limner.bot.worker.housekeeping import trim
-from tests.rows import new_job, painted, seen
+from tests.rows import listed, new_job, painted, seen
 from tests.simulated_discord import World, png
 
 HERE, THERE, DAY = 101, 102, 86_400.0
@@ -49,7 +49,7 @@ async def test_everything_of_a_server_goes_a_month_after_the_bot_left_it(app: Ap
     await app.guilds.change(HERE, 1, review_days=3)
     settings = await app.guilds.get(HERE)
     await app.strikes.give(HERE, 1, by=2, why="spam", settings=settings)
-    await app.blocked.block(HERE, "f0" * 8, 1)
+    await app.blocked.block(HERE, listed(), 1)
     await WildcardLists(app.database).put(HERE, "animal", ["fox"], 1)
     await app.servers.compare({HERE, THERE})
     await app.servers.leave(HERE)

@@ -6,6 +6,7 @@ import io
 import json
 import struct
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from PIL import Image, ImageOps
 
 from limner.bot.cli.verify import verify_file
 from limner.bot.errors import BadPicture
+from limner.bot.moderation.blocked_images import ListedPicture
 from limner.bot.provenance.certificates import make_certificate
 from limner.bot.provenance.manifest import Statement, signed
 from limner.bot.provenance.signing import FOLDER, Signing
@@ -29,6 +31,7 @@ from limner.bot.queue.endings import StoredPicture
 from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.pictures.perceptual_hash import fingerprint
 from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.picture_hashes import PictureHashes
 from limner.bot.translation import _, speaking
 from limner.bot.verify import MARKED
 from tests.rows import seen
@@ -64,7 +67,7 @@ async def made_here(world: World, image: Image.Image) -> tuple[Job, Image.Image]
     sha256 = world.app.images.save(png)
     await world.imagine("an astronaut")
     job = await world.claim()
-    picture = StoredPicture(sha256, 256, 256, len(png), 7, seen(phash=fingerprint(marked)), mark=number)
+    picture = StoredPicture(sha256, 256, 256, len(png), 7, replace(seen(), **vars(fingerprint(marked))), mark=number)
     await world.app.jobs.save_expansion(job, job.expanded or _plain(), "an astronaut")
     assert await world.app.jobs.finish(job, [picture], seconds=0.1, busy_seconds=0.0)
     return await world.delivered(job), marked
@@ -105,6 +108,12 @@ async def test_a_picture_made_here_is_known_again_and_its_owner_only_to_those_wh
     assert "none of this bot's" in looks
     assert "a picture made here looks like it" in looks
     assert "none. Most programs" in looks
+
+    known = ListedPicture(PictureHashes(pdq=fingerprint(marked).pdq), "a list of hashes")
+    await world.app.blocked.block(world.guild.id, known, 0)
+    same = "Picture 1 of this server's list (a list of hashes): 0 of 256 bits differ, so it counts as the same."
+    assert same in await said(world, world.grace, as_jpeg(flat))
+    assert "locked" not in await said(world, world.bob, as_jpeg(flat))
 
     menu = await world.bob.context_menu(world.channel, "Verify", world.message(job))
     assert "invisible mark is in the pixels" in answer(menu)

@@ -16,6 +16,7 @@ from limner.bot.errors import BadPicture
 from limner.bot.provenance.evidence import Evidence
 from limner.bot.provenance.signing import Signing
 from limner.bot.storage.pictures.image_store import ImageStore
+from limner.bot.storage.tables.picture_hashes import PictureHashes
 from limner.bot.translation import N_, _
 from limner.generators.animation import Animation
 from limner.generators.image_files import FileFault
@@ -99,14 +100,14 @@ class PictureDecoder:
             raise BadPicture(_(SENTENCES[FileFault(evidence.fault)]))
         return evidence
 
-    async def fingerprint(self, data: bytes) -> str:
-        """The perceptual hash of an input picture; raises BadPicture like `clean`."""
-        return (await self._open("fingerprint", data))[1].decode()
+    async def fingerprint(self, data: bytes) -> PictureHashes:
+        """The perceptual hashes of an input picture; raises BadPicture like `clean`."""
+        return PictureHashes.of_text((await self._open("fingerprint", data))[1].decode())
 
-    async def fingerprints(self, pictures: Sequence[str]) -> list[str | None]:
+    async def fingerprints(self, pictures: Sequence[str]) -> list[PictureHashes | None]:
         """The perceptual hashes of stored pictures; None where the file is missing or damaged."""
         answers = await self._ask_own(pictures, do="fingerprint")
-        return [data.decode() if header else None for header, data in answers]
+        return [PictureHashes.of_text(data.decode()) if header else None for header, data in answers]
 
     async def fit(self, pictures: Sequence[str], most: int) -> list[tuple[str, bytes] | None]:
         """The best file of each stored picture within ``most`` bytes, with its extension.

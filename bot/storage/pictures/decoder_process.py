@@ -66,7 +66,7 @@ def _given(task: dict[str, Any], data: bytes) -> Decoded:
         if task["do"] == "mask":
             mask = fitted(image, image.size)
             return {"share": covered(mask)}, encode_png(mask.convert("1"))
-        return ({}, _clean(task, image, data)) if task["do"] == "clean" else ({}, known_by(image).encode())
+        return ({}, _clean(task, image, data)) if task["do"] == "clean" else ({}, str(known_by(image)).encode())
     except BadImage as error:
         return {"fault": error.fault}, b""
     except BadPicture as error:
@@ -80,7 +80,7 @@ def _own(task: dict[str, Any], images: ImageStore, sha256: str) -> Decoded:
         return {}, b""
     try:
         if task["do"] == "fingerprint":
-            return {"kind": "text"}, known_by(Image.open(io.BytesIO(png))).encode()
+            return {"kind": "text"}, str(known_by(Image.open(io.BytesIO(png)))).encode()
         if task["do"] == "copy":
             return {"kind": task["kind"]}, small_copy(png, task["side"], task["kind"])
         if task["do"] == "grid":
@@ -114,10 +114,10 @@ def _verified(task: dict[str, Any], data: bytes) -> Evidence:
         image = open_image(data, most_pixels=task["most_pixels"])
     except BadImage as error:
         return Evidence(manifest, fault=error.fault)
-    phash = None
+    hashes = ""
     with suppress(BadPicture):
-        phash = known_by(image)
-    return Evidence(manifest, marks_in(image, Path(task["key"])), phash)
+        hashes = str(known_by(image))
+    return Evidence(manifest, marks_in(image, Path(task["key"])), hashes)
 
 
 def _clean(task: dict[str, Any], image: Image.Image, data: bytes) -> bytes:

@@ -1,31 +1,29 @@
-"""Perceptual hash: a short code of a picture's appearance that survives scaling, JPEG and other formats."""
+"""Perceptual hashes: short codes of a picture's appearance that survive scaling, JPEG and other formats."""
 
 from __future__ import annotations
 
 from PIL import Image, ImageStat
 
 from limner.bot.errors import BadPicture
+from limner.bot.storage.pictures.pdq import LEAST_QUALITY, pdq
+from limner.bot.storage.tables.picture_hashes import PictureHashes
 from limner.bot.translation import N_, _
 
 PLAIN = N_("That picture is too plain to be known again, so it cannot be blocked.")
 LEAST_CONTRAST = 4.0
-"""Standard deviation of grey values (0 to 255) below which all pictures get the same hash."""
+"""Standard deviation of grey values (0 to 255) below which all pictures get the same pHash."""
 
 
-def fingerprint(image: Image.Image) -> str:
-    """The perceptual hash (pHash: signs of the lowest frequencies of a cosine transform) as 16 hexadecimal digits."""
+def fingerprint(image: Image.Image) -> PictureHashes:
+    """A picture's perceptual hashes."""
     import imagehash  # imports scipy, which would delay the bot's start
 
-    return str(imagehash.phash(image))
+    found, quality = pdq(image)
+    return PictureHashes(str(imagehash.phash(image)), found if quality >= LEAST_QUALITY else None)
 
 
-def distance(one: str, other: str) -> int:
-    """Hamming distance of two 64-bit fingerprints: 0 is the same picture, about 32 an unrelated one."""
-    return (int(one, 16) ^ int(other, 16)).bit_count()
-
-
-def known_by(image: Image.Image) -> str:
-    """The fingerprint of a picture to recognise later; raises BadPicture if it has too little contrast."""
+def known_by(image: Image.Image) -> PictureHashes:
+    """The hashes of a picture to recognise later; raises BadPicture if it has too little contrast."""
     if ImageStat.Stat(image.convert("L")).stddev[0] < LEAST_CONTRAST:
         raise BadPicture(_(PLAIN))
     return fingerprint(image)

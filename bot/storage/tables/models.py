@@ -21,6 +21,7 @@ from limner.bot.place import Where
 from limner.bot.reasons import FINAL, JobKind, JobStatus
 from limner.bot.storage.tables.base import Base, Json, List, RowId, Snowflake, partial_index
 from limner.bot.storage.tables.encrypted import EncryptedBytes, EncryptedJson, EncryptedText, IndexedWords
+from limner.bot.storage.tables.picture_hashes import PictureHashes
 from limner.generators.base import Expansion
 from limner.generators.requests import GenerationRequest
 
@@ -59,15 +60,16 @@ class Looked(MappedAsDataclass, kw_only=True):
     score: Mapped[float | None] = mapped_column(Double, default=None)
     #: The classifier's score for each label.
     scores: Mapped[dict[str, float] | None] = mapped_column(JSON(none_as_null=True), default=None)
-    #: Its perceptual hash (see `bot.storage.pictures.perceptual_hash`).
+    #: Its perceptual hashes (see `bot.storage.tables.picture_hashes`).
     phash: Mapped[str | None] = mapped_column(String(16), default=None)
-    #: Those of an animation's other frames.
+    pdq: Mapped[str | None] = mapped_column(String(64), default=None)
+    #: Those of an animation's other frames, as texts.
     frame_hashes: Mapped[list[str] | None] = mapped_column(List, default=None)
 
     @property
-    def hashes(self) -> list[str]:
+    def hashes(self) -> list[PictureHashes]:
         """The perceptual hashes of the picture, or of all frames."""
-        return [self.phash or "", *(self.frame_hashes or ())]
+        return [PictureHashes(self.phash, self.pdq), *map(PictureHashes.of_text, self.frame_hashes or ())]
 
 
 class Job(Base, kw_only=True, eq=False, repr=False):
@@ -335,6 +337,12 @@ class PreviewRow(Base, kw_only=True, eq=False):
     #: The classifier's result; previews are stored only after classification.
     score: Mapped[float | None] = mapped_column(Double, default=None)
     phash: Mapped[str | None] = mapped_column(String(16), default=None)
+    pdq: Mapped[str | None] = mapped_column(String(64), default=None)
+
+    @property
+    def hashes(self) -> list[PictureHashes]:
+        """Its perceptual hashes."""
+        return [PictureHashes(self.phash, self.pdq)]
 
 
 class AnswerToken(Base, kw_only=True, eq=False):
@@ -351,11 +359,17 @@ class AnswerToken(Base, kw_only=True, eq=False):
 
 @dataclass(frozen=True)
 class Seen:
-    """The classifier's result and the perceptual hash of one picture (`Looked`)."""
+    """The classifier's result and the perceptual hashes of one picture (`Looked`)."""
 
     looked_at: float
     classifier: str
     score: float | None
     scores: dict[str, float] | None
     phash: str
+    pdq: str | None = None
     frame_hashes: list[str] | None = None
+
+    @property
+    def hashes(self) -> PictureHashes:
+        """The picture's own, without those of other frames."""
+        return PictureHashes(self.phash, self.pdq)

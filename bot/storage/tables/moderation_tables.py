@@ -15,6 +15,7 @@ from limner.bot.reasons import ReviewState, TimeOut
 from limner.bot.storage.tables.base import Base, RowId, Snowflake, partial_index
 from limner.bot.storage.tables.encrypted import EncryptedText
 from limner.bot.storage.tables.models import Job
+from limner.bot.storage.tables.picture_hashes import PictureHashes
 
 OPEN_REVIEW = "state = 'open'"
 DECIDED = "decided_at IS NOT NULL"
@@ -28,13 +29,25 @@ class BlockedPicture(Base, kw_only=True, eq=False):
 
     id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
     guild_id: Mapped[int] = mapped_column(Snowflake)
-    phash: Mapped[str] = mapped_column(String(16))
+    #: Its perceptual hashes; one of both at least.
+    phash: Mapped[str | None] = mapped_column(String(16), default=None)
+    pdq: Mapped[str | None] = mapped_column(String(64), default=None)
+    #: What its list says of it, or the file's name.
+    remark: Mapped[str] = mapped_column(String(100), default="", server_default="")
     #: The request that generated it, if known.
     job_id: Mapped[int | None] = mapped_column(ForeignKey(Job.id, ondelete="SET NULL"), default=None)
     created_by: Mapped[int] = mapped_column(Snowflake)
     created_at: Mapped[float] = mapped_column(Double)
 
-    __table_args__ = (Index("uq_blocked_pictures_guild_id", "guild_id", "phash", unique=True),)
+    __table_args__ = (
+        Index("uq_blocked_pictures_guild_id", "guild_id", "phash", unique=True),
+        Index("uq_blocked_pictures_pdq", "guild_id", "pdq", unique=True),
+    )
+
+    @property
+    def hashes(self) -> PictureHashes:
+        """What its look is compared by."""
+        return PictureHashes(self.phash, self.pdq)
 
 
 class Review(Base, kw_only=True, eq=False):

@@ -14,8 +14,9 @@ from limner.bot.storage.pictures.budget import MESSAGE_BYTES
 from limner.bot.storage.pictures.image_files import describe
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
-from limner.bot.ui.interactions import is_guest, spot, tell
+from limner.bot.ui.interactions import is_guest, moderates, spot, tell
 from limner.bot.ui.job.job_details import details
+from limner.bot.ui.nearest_blocked import hashes_of, nearest_line
 
 Interaction = discord.Interaction[Any]
 Item = discord.ui.Item[Any]
@@ -49,6 +50,8 @@ async def show_request(interaction: Interaction, app: App, job: Job, buttons: Se
         largest = min(interaction.filesize_limit, MESSAGE_BYTES // max(1, len(job.images)))
         files = await _pictures(app, job, largest)
         text = _(MISSING) if len(files) < len(job.images) else ""
+    elif await moderates(interaction, app):
+        text = f"{text}\n{await nearest_line(app, interaction.guild_id, hashes_of(job))}".rstrip()
     link = link_to(job)
     text = "\n".join(filter(None, (text, link and _(POSTED, link=link))))
     embed = details(job, app.styles, for_owner=interaction.user.id == job.user_id)

@@ -102,14 +102,24 @@ def is_card_of(message: discord.Message, review_id: int) -> bool:
 
 
 def card_embed(
-    review: Review, job: Job | None, rules: str, record: Record, strikes: int, given: GivenStrike | None
+    review: Review,
+    job: Job | None,
+    rules: str,
+    nearest: str,
+    record: Record,
+    strikes: int,
+    given: GivenStrike | None,
 ) -> discord.Embed:
-    """The card of a review: the request, the member's record, and later the decision; ``job`` None was deleted."""
+    """The card of a review: the request, the member's record, and later the decision; ``job`` None was deleted.
+
+    ``nearest`` is what `nearest_blocked` says of its pictures.
+    """
     state = ReviewState(review.state)
     title = N_("Appeal {review}: request {job}") if review.is_appeal else N_("Review {review}: request {job}")
     fields = {
         _("Why it is here"): _why(review, job) if job else "",
         _("Rules"): rules,
+        _("Nearest blocked picture"): nearest,
         _("Member"): f"<@{review.user_id}>\n{_record(record, strikes)}",
         _("Decision"): "" if state == ReviewState.OPEN else _decision(review, state, job, given),
     }

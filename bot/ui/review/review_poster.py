@@ -23,6 +23,7 @@ from limner.bot.storage.tables.moderation_tables import Review, Suspension
 from limner.bot.translation import ENGLISH, N_, _
 from limner.bot.ui.delivery.posting import find_own, is_lasting
 from limner.bot.ui.interactions import SILENT, speaking_to_server
+from limner.bot.ui.nearest_blocked import hashes_of, nearest_blocked
 from limner.bot.ui.review.review_cards import card_buttons, card_embed, card_files, is_card_of
 from limner.bot.ui.review.review_outcomes import carry_out, time_out
 from limner.bot.ui.rule_texts import how, line, policy_found
@@ -225,6 +226,7 @@ class ReviewPoster:
             review,
             job,
             rules=await self._rules(review, job) if job else "",
+            nearest=await nearest_blocked(self._app, guild_id, hashes_of(job)) if job else "",
             record=await self._app.reviews.record(guild_id, user_id),
             strikes=await self._app.strikes.count(guild_id, user_id),
             given=await self._app.strikes.of_review(review.id),
