@@ -11,13 +11,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import re2
-from babel.core import Locale, negotiate_locale
-from babel.messages.catalog import Catalog
-from babel.messages.mofile import write_mo
-from babel.messages.pofile import read_po
+if TYPE_CHECKING:
+    from babel.messages.catalog import Catalog
 
 FOLDER = Path(__file__).with_name("locale")
 ENGLISH = "en"
@@ -135,6 +132,8 @@ def current() -> str:
 @functools.lru_cache(maxsize=256)
 def nearest(*locales: str) -> str:
     """The language on hand that fits best to locales in order of preference, such as zh-CN or zh_CN.UTF-8."""
+    from babel.core import negotiate_locale  # as everywhere here: short-lived processes that speak English need no Babel
+
     wanted = [re.split(r"[.@]", locale)[0].replace("-", "_") for locale in locales]
     return negotiate_locale(wanted, languages()) or ENGLISH
 
@@ -147,6 +146,8 @@ def languages() -> tuple[str, ...]:
 
 def own_name(language: str) -> str:
     """What a language is called in itself."""
+    from babel.core import Locale
+
     return str(Locale.parse(language).get_language_name(language)).capitalize()
 
 
@@ -160,6 +161,8 @@ def of_terminal(environment: Mapping[str, str]) -> str:
 
 def read_catalogue(language: str) -> Catalog:
     """The catalogue of a language as it stands in its file."""
+    from babel.messages.pofile import read_po
+
     with (FOLDER / language / "LC_MESSAGES" / "limner.po").open("rb") as file:
         return read_po(file, locale=language)
 
@@ -168,6 +171,8 @@ def read_catalogue(language: str) -> Catalog:
 def _catalogue(language: str) -> _Catalogue:
     if language == ENGLISH:
         return _Catalogue(gettext.NullTranslations())
+    from babel.messages.mofile import write_mo
+
     catalogue, compiled = read_catalogue(language), io.BytesIO()
     write_mo(compiled, catalogue)
     compiled.seek(0)
@@ -190,6 +195,8 @@ def placeholders(text: str) -> list[str]:
 
 def _pattern(text: str) -> _Pattern | None:
     """How a sentence with values in its placeholders is recognised; None if it has too few words of its own."""
+    import re2
+
     engine: Any = re2
     literal = _literal(text)
     if len("".join(literal)) < LEAST_LITERAL:

@@ -8,6 +8,7 @@ import logging
 import os
 import sys
 from asyncio.subprocess import DEVNULL, PIPE
+from base64 import b64encode
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -157,7 +158,7 @@ class PictureDecoder:
         if not pictures:
             return []
         stored = {"folder": str(self._images.folder.resolve()), "pictures": list(pictures), "most_pixels": MOST_STORED}
-        keys = b"".join(self._images.cipher.keys)
+        keys = b"\n".join(map(b64encode, self._images.cipher.keys))
         async with self._own:
             return await _ask({**stored, **self._signs, **task}, keys)
 

@@ -6,6 +6,7 @@ import io
 import json
 import os
 import sys
+from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -16,7 +17,6 @@ from PIL import Image
 from limner.bot.errors import BadPicture
 from limner.bot.provenance.evidence import Evidence
 from limner.bot.provenance.signing import Signing
-from limner.bot.settings.checks import KEY_BYTES
 from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.pictures.clips import clips
 from limner.bot.storage.pictures.copies import fit, small_copy, under_grid
@@ -48,8 +48,7 @@ def main() -> None:
 
 def _answers(task: dict[str, Any], given: bytes) -> Iterator[Decoded]:
     if "pictures" in task:
-        keys = [given[start : start + KEY_BYTES] for start in range(0, len(given), KEY_BYTES)]
-        images = ImageStore(Path(task["folder"]), Cipher(keys))
+        images = ImageStore(Path(task["folder"]), Cipher([b64decode(key) for key in given.split()]))
         for sha256 in task["pictures"]:
             yield from _clips(task, images, sha256) if task["do"] == "clips" else [_own(task, images, sha256)]
     elif task["do"] == "verify":
