@@ -113,7 +113,7 @@ class Studio:
         # With that variable, which images of containers like to set, every process would compile all of our code.
         left = {name for name in os.environ if name.startswith("LIMNER_")} | {"PYTHONDONTWRITEBYTECODE"}
         plain = {name: value for name, value in os.environ.items() if name not in left}
-        ours = {"data": self.folder, "token": "token"} | self.settings | settings
+        ours = {"data": self.folder, "token": "token", "embedder": "off"} | self.settings | settings
         path = {"PYTHONPATH": os.pathsep.join(self.python_path)}
         return plain | self.environment | path | {f"LIMNER_{name.upper()}": str(value) for name, value in ours.items()}
 

@@ -66,7 +66,12 @@ async def discord() -> AsyncGenerator[Discord]:
 def environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("LIMNER_TOKEN", "LIMNER_DATA"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("LIMNER_SAFETY_CLASSIFIER", "off")
+    for name in (
+        "LIMNER_SAFETY_CLASSIFIER",
+        "LIMNER_EMBEDDER",
+        "LIMNER_TEXT_CLASSIFIER",
+    ):  # each takes a second to load
+        monkeypatch.setenv(name, "off")
 
 
 @pytest.fixture
