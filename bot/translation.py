@@ -132,7 +132,7 @@ def current() -> str:
 @functools.lru_cache(maxsize=256)
 def nearest(*locales: str) -> str:
     """The language on hand that fits best to locales in order of preference, such as zh-CN or zh_CN.UTF-8."""
-    from babel.core import negotiate_locale  # as everywhere here: short-lived processes that speak English need no Babel
+    from babel.core import negotiate_locale  # loaded when used: processes that only open a picture need no Babel
 
     wanted = [re.split(r"[.@]", locale)[0].replace("-", "_") for locale in locales]
     return negotiate_locale(wanted, languages()) or ENGLISH

@@ -392,6 +392,16 @@ def test_modules_that_paint_nothing_load_no_torch():
     assert done.stdout == "[]\n"
 
 
+def test_the_names_for_plug_ins_are_loaded_when_they_are_used():
+    script = (
+        "import sys, limner.generators as names; is_loaded = 'limner.generators.base' in sys.modules; "
+        "print(is_loaded, [name for name in names.__all__ if not getattr(names, name)], hasattr(names, 'Nothing'))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "False [] False\n"
+
+
 WITHOUT_WEIGHTS = ("Tokenizer", "Processor", "Config", "Scheduler")
 """What is read from folders and has no weights."""
 
