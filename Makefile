@@ -43,6 +43,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench executor
 	@$(BIN)/limner bench skipping
 	@$(BIN)/limner bench quantization
+	@$(BIN)/limner bench refine
 	@$(BIN)/limner bench files
 	@$(BIN)/limner bench watermark
 	@$(BIN)/limner bench arrivals

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 PAN = 1.5
 """How many times as long a picture becomes where it is extended to one side."""
 FINISHED = N_("Picture {number} of request {job} was finished, not painted; explain the one that it was made of.")
+REFINED = N_("The pictures of request {job} were refined in rounds; explain one that was painted without refine.")
 WHOLLY = 1.0
 """The strength of what is painted anew inside a mask."""
 
@@ -99,6 +100,8 @@ async def explain(app: App, job: Job, number: int, asker: Asker) -> Job:
     card = find_card(app.settings, job.request["model"])
     if why := unsupported.explaining(card):
         raise BadOption(why)
+    if job.generation.refine:
+        raise BadOption(_(REFINED, job=job.id))
     seed = picture_of(job, number).seed
     request = replace(
         GenerationRequest.from_json(job.request), num_images_per_prompt=1, keep=0, seed=seed, explained=True
@@ -256,6 +259,7 @@ def _from_picture(
         height=height,
         num_images_per_prompt=1,
         keep=0,
+        refine=0,
         seed=secrets.randbelow(SEEDS),
         init_image=picture.sha256,
         mask=None,

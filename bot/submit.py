@@ -171,7 +171,7 @@ async def enhance(app: App, job: Job, *, user_id: int, where: Where) -> list[Job
     check_posted(job)
     draft = GenerationRequest.from_json(job.request)
     card = find_card(app.settings, draft.model)
-    full: dict[str, Any] = {"scheduler": None, "num_images_per_prompt": 1, "keep": 0, "steering": ()}
+    full: dict[str, Any] = {"scheduler": None, "num_images_per_prompt": 1, "keep": 0, "refine": 0, "steering": ()}
     full |= {"stop_after": None, "references": usable_from_picture(card, draft.references)}
     again = _again(app, job, Action.ENHANCE, user_id, where)
     prompt = job.generation.latest_prompt if draft.steering else job.prompt

@@ -202,6 +202,10 @@ class ImageTextModel(Protocol):
         """Cosine similarity of each picture (row) to each text (column), from -1 to 1."""
         ...
 
+    def fits(self, image: Image.Image, texts: Sequence[str]) -> np.ndarray:
+        """How well each text fits a picture, as a logarithm; comparable among texts that differ in few words."""
+        ...
+
     def features(self, images: Sequence[Image.Image]) -> np.ndarray:
         """Each picture's embedding as a row; similar pictures have close ones."""
         ...

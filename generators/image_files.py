@@ -6,7 +6,7 @@ import io
 import struct
 import warnings
 import zlib
-from base64 import b64decode
+from base64 import b64decode, b64encode
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -71,6 +71,11 @@ def read_file(address: str) -> bytes:
     if address.startswith("data:"):
         return b64decode(address.partition(",")[2])
     return Path(address).read_bytes()
+
+
+def as_address(file: bytes) -> str:
+    """A picture's file as a ``data:`` URI, which `read_file` reads."""
+    return f"data:image/png;base64,{b64encode(file).decode()}"
 
 
 def open_image(

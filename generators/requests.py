@@ -63,7 +63,8 @@ class GenerationRequest:
     finished as it is. With ``tile`` its opposite edges continue each other. ``references`` are other given pictures.
     ``quality`` names the steps, size and sampler that were chosen together. With ``skipping`` denoiser calls are left
     out while a picture's outputs change little; with ``guided`` guidance counts in that part of the steps only. With
-    ``explained`` it is found out where each word draws, which changes no picture. With
+    ``explained`` it is found out where each word draws, which changes no picture. ``refine`` is how often it may be
+    painted again for what is missing in its pictures (`generators.vision.read_back`). With
     ``animation`` it is painted frame by frame; ``between`` says where one of these frames lies, and no row has it.
     """
 
@@ -94,6 +95,7 @@ class GenerationRequest:
     skipping: SkipRule | None = None
     guided: GuidedPart | None = None
     explained: bool = False
+    refine: int = 0
     animation: Animation | None = None
     between: Between | None = None
 

@@ -7,7 +7,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from limner.bot.options import suggestions, unsupported
-from limner.bot.options.fields import Count, InJob, InRequest, Negative, Nowhere, Private, Seed, Switch, Tuned
+from limner.bot.options.fields import Count, InJob, InRequest, Negative, Nowhere, Private, Refine, Seed, Switch, Tuned
 from limner.bot.options.finish_options import FINISH_OPTIONS
 from limner.bot.options.model_fields import Guided, InQuality, Lora, SamplerField
 from limner.bot.options.option import Option, OptionKind
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 PROMPT = N_("What you want to see")
 ASPECTS = ("1:1", "3:2", "2:3", "16:9", "9:16")
 EXPAND = ("on", "off", "preview")
+MOST_ROUNDS = 4
 
 OPTIONS = (
     Option(
@@ -82,6 +83,21 @@ OPTIONS = (
         choices=QUALITIES,
         cannot=unsupported.quality,
         label=N_("Quality"),
+    ),
+    Option(
+        name="refine",
+        help=N_("Rounds in which it is painted again for what the image-text model misses in the picture"),
+        kind=OptionKind.WHOLE,
+        kept=Refine("refine"),
+        flags=("refine",),
+        in_command=False,  # Discord gives a command at most 25 options
+        example="2",
+        noun=N_("number of rounds"),
+        least=0,
+        most=MOST_ROUNDS,
+        cannot=unsupported.refining,
+        label=N_("Refine"),
+        key="Refine",
     ),
     Option(
         name="steps",

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 NO_EFFECT = N_("The model {model} does nothing with the option {option}; leave it out.")
 
+NO_READER = N_(
+    "This bot has no model that reads pictures; leave out the option refine, or let the operator name one in the "
+    "setting image_text_model."
+)
+
 
 class Field(Protocol):
     """The place in a request that stores an option's value."""
@@ -98,6 +103,20 @@ class Nowhere:
     def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
         """The request as it is; `bot.options.several` or `bot.ui` reads the option."""
         return new
+
+
+class Refine(InRequest):
+    """How often a request may be painted again for what is missing in its pictures."""
+
+    def get(self, job: Job | NewJob, request: GenerationRequest) -> int | None:
+        """The number of rounds, if there are any."""
+        return super().get(job, request) or None
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """The number of rounds, where a model can read pictures."""
+        if value and not settings.image_text_model:
+            raise BadOption(_(NO_READER))
+        return super().put(new, value, settings)
 
 
 class Negative(InRequest):

@@ -37,7 +37,7 @@ _FOREIGN: dict[str, tuple[OptionKind, str]] = {
     "aspect": (OptionKind.RATIO, "--ar"),
     "color": (OptionKind.NUMBER, "--colour"),
 }
-_ALLOWED = ", ".join(f"--{name}" for name in _FLAGS)
+_ALLOWED = " ".join(f"--{name}" for name in _FLAGS)
 EMPTY = N_("The prompt is empty; write what you want to see.")
 NOTHING_SEEN = N_("The prompt has only invisible characters; write what you want to see.")
 TOO_LONG = N_("The prompt has {number} characters, and at most {most} are read; shorten it.")

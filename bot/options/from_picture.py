@@ -62,6 +62,8 @@ READ = (
     "Schedule",
     "Adjustments",
     "Stopped after step",
+    "Refined prompt",
+    "Refined seed",
     *MADE_WITH,
 )
 """Keys that are read elsewhere, or say nothing that could be asked for."""

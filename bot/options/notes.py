@@ -46,6 +46,8 @@ WITHOUT = "without"
 """The LoRA for few steps of the draft that is enhanced, which is removed since."""
 EXPLAINED = "explained"
 """What the sheets of an explanation cannot say: numbered words, whether there is a comparison, and its likenesses."""
+REFINED = "refined"
+"""What was missing in a refined request's pictures, what was done, and what is missing still."""
 CHOSEN = "chosen"
 """The lines that stand for the wildcards of the prompt, with the names of their lists."""
 TOO_LATE = N_("The last change came after the last step, so it has no effect.")
@@ -114,6 +116,8 @@ def _sentences(job: Job, styles: Styles) -> Iterator[str]:
         yield sentence_of(repeated, _("request {job}", job=repeated["job"]))
     if explained := notes.get(EXPLAINED):
         yield from _explained(explained)
+    if refined := notes.get(REFINED):
+        yield from _refined(refined)
     said = job.idea, str(job.request["negative_prompt"])
     found = [part for text in said for part in not_understood(without_weights(text) if notes.get(WEIGHED) else text)]
     if found:
@@ -173,6 +177,26 @@ def _explained(found: Mapping[str, Any]) -> Iterator[str]:
     if found["likeness"]:
         left, right = (decimal(value, 2) for value in found["likeness"])
         yield _("Likeness to the idea: {left} on the left, {right} on the right.", left=left, right=right)
+
+
+def _refined(found: Mapping[str, Any]) -> Iterator[str]:
+    if not found["read"]:
+        yield _("The pictures could not be read back, so the first ones are kept.")
+    elif not found["judged"]:
+        yield _("None of these words can be read back in a picture, so it was painted once.")
+    elif not found["first"]:
+        yield _("All that can be read back was seen in the first picture.")
+    else:
+        yield _("Not seen at first: {words}", words=_some(commas(found["first"])))
+        yield _("Painted again with more weight on: {words}", words=_some(commas(found["again"])))
+        if found["missing"]:
+            yield _(
+                "Still not seen after {rounds} more rounds, so the best picture so far is kept: {words}",
+                rounds=found["rounds"],
+                words=_some(commas(found["missing"])),
+            )
+        else:
+            yield _("Now all of it is seen. Further rounds: {rounds}", rounds=found["rounds"])
 
 
 def _some(words: str) -> str:

@@ -70,6 +70,15 @@ def explaining(card: ModelCard) -> str:
     return _("The model {model} cannot show which of its words drew what; Details shows the words.", model=card.name)
 
 
+def refining(card: ModelCard) -> str:
+    """Painting again for what is missing in a picture."""
+    if not card.restyles:
+        return ""
+    return _(
+        "The model {model} reads no words, so nothing can be missing; leave out the option refine.", model=card.name
+    )
+
+
 def quality(card: ModelCard) -> str:
     """Drafts and fine pictures."""
     if card.has_steps and not card.server:

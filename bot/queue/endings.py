@@ -53,15 +53,24 @@ class StoredPicture:
 class JobEndings(JobLeases):
     """Jobs and their ends: success, failure, refusal, cancellation, and another attempt."""
 
-    async def finish(self, job: Job, pictures: Sequence[StoredPicture], *, seconds: float, busy_seconds: float) -> bool:
+    async def finish(
+        self,
+        job: Job,
+        pictures: Sequence[StoredPicture],
+        *,
+        seconds: float,
+        busy_seconds: float,
+        paintings: int = 1,
+    ) -> bool:
         """Commit the pictures and the success together; False if the job is not this worker's or was cancelled.
 
-        Unclassified pictures are in quarantine from the start.
+        Unclassified pictures are in quarantine from the start. ``paintings`` is how often it was painted.
         """
-        steps = job.generation.steps  # fewer than were asked for after an early end; the pace is measured with them
+        # Fewer than were asked for after an early end; the pace is measured with them.
+        steps = job.generation.steps * paintings
         values = {"status": JobStatus.SUCCEEDED, "seconds": seconds, "busy_seconds": busy_seconds}
         values |= {"step": steps, "steps": steps, "notes": job.notes, "request": job.request}
-        values |= transitions.steered(job)
+        values |= transitions.steered(job) | transitions.spared(job, paintings)
         if not all(picture.seen for picture in pictures):
             values |= transitions.unseen(LOOK_SECONDS)
         finished = (

@@ -75,9 +75,11 @@ class NewJob:
 
     @property
     def rounds(self) -> int:
-        """How often its pictures are painted: an explanation also shows them without the added words."""
+        """How often its pictures are painted at most: again for what is missing, or also without the added words."""
         is_explained = self.kind == JobKind.EXPLAIN and self.expansion
-        return 2 if is_explained and is_explained.left_out(self.prompt or "", self.idea) else 1
+        if is_explained and is_explained.left_out(self.prompt or "", self.idea):
+            return 2
+        return 1 + self.request.refine if self.kind == JobKind.PAINT else 1
 
     @property
     def paintings(self) -> int:

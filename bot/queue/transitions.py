@@ -119,6 +119,14 @@ def steered(job: Job) -> dict[str, Any]:
     return {"search_text": index_form_of(job.idea, job.prompt, words)} if words else {}
 
 
+def spared(job: Job, paintings: int) -> dict[str, Any]:
+    """Values of a job that was painted less often than it may be: only that counts for its member's turn and quota."""
+    most = job.samples // job.generation.painted
+    if paintings >= most:
+        return {}
+    return {"weight": job.weight * most / paintings, "samples": job.samples * paintings // most}
+
+
 def unexpanded(idea: str) -> dict[str, Any]:
     """Values of a job that gets another expansion."""
     values: dict[str, Any] = {"expansion": None, "prompt": None, "search_text": index_form(idea)}

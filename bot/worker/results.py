@@ -58,8 +58,10 @@ class Result:
     more: Sequence[Image.Image] = ()
 
 
-async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Finished) -> list[Result]:
-    """The results of the images painted for a job; its notes list words without effect."""
+async def from_painting(
+    app: App, scoring: ScoringThread, job: Job, finished: Finished, selected: Sequence[SelectedPicture] = ()
+) -> list[Result]:
+    """The results of the images painted for a job, or of those selected before; notes list words without effect."""
     card = app.settings.cards[job.request["model"]]
     if card.server and app.measured.get(notes.UNUSED, card.origin) != [*finished.unused]:
         app.measured.put(notes.UNUSED, card.origin, [*finished.unused])
@@ -67,8 +69,9 @@ async def from_painting(app: App, scoring: ScoringThread, job: Job, finished: Fi
     revisions = Revisions(app.measured)
     found = await asyncio.to_thread(made_with, card, job.generation, app.settings.device, revisions)
     job.made_with = found | mark_name(app, job)
-    kept = [await with_the_rest(app, job, one) for one in await _nearest(scoring, job, finished)]
-    written = [with_pairs(parameters(job, card, one.seed), _choice(job, one)) for one in kept]
+    chosen = selected or await _nearest(scoring, job, finished)
+    kept = [await with_the_rest(app, job, one) for one in chosen]
+    written = [with_pairs(parameters(job, card, _seed_of(job, one)), _choice(job, one)) for one in kept]
     if job.is_animation:
         return [await _animated(app, job, kept, written[0])]
     finishing = job.generation.finish
@@ -125,8 +128,11 @@ async def hand_in(
     *,
     seconds: float,
     busy_seconds: float,
+    paintings: int = 1,
 ) -> None:
     """Store the files while the classifier runs, then mark the job as succeeded; its embeddings come after that.
+
+    ``paintings`` is how often it was painted.
 
     Raises:
         NotClassified: a painted picture of which only a sheet is stored could not be classified.
@@ -140,7 +146,8 @@ async def hand_in(
         StoredPicture(sha256, *one.kept.image.size, len(one.png), one.kept.seed, look, one.kept.nearness, one.mark)
         for sha256, one, look in zip(hashes, results, seen, strict=True)
     ]
-    if await patiently(lambda: app.jobs.finish(job, pictures, seconds=seconds, busy_seconds=busy_seconds)):
+    took = {"seconds": seconds, "busy_seconds": busy_seconds}
+    if await patiently(lambda: app.jobs.finish(job, pictures, **took, paintings=paintings)):
         await asyncio.to_thread(_keep, app, files)
         if job.kind != JobKind.EXPLAIN:
             await embed_new(app, scoring, job, images)
@@ -235,11 +242,19 @@ def _keep(app: App, files: Sequence[bytes]) -> None:
         app.images.keep(sha256)
 
 
+def _seed_of(job: Job, kept: SelectedPicture) -> int:
+    """The seed that paints a picture again: its own, or the request's, whose rounds lead to it."""
+    return job.generation.seed if job.generation.refine else kept.seed
+
+
 def _choice(job: Job, kept: SelectedPicture) -> Mapping[str, str]:
     """Generation parameters that say how a picture was selected."""
     if kept.nearness is None:
         return {}
-    return {"Nearness": f"{kept.nearness:.2f}", "Candidates": str(job.generation.num_images_per_prompt)}
+    pairs = {"Nearness": f"{kept.nearness:.2f}", "Candidates": str(job.generation.num_images_per_prompt)}
+    if job.generation.refine:
+        pairs |= {"Refined seed": str(kept.seed), "Refined prompt": kept.prompt}
+    return pairs
 
 
 async def _nearest(scoring: ScoringThread, job: Job, finished: Finished) -> Sequence[SelectedPicture]:

@@ -19,6 +19,7 @@ from limner.generators.requests import Finish
 
 if TYPE_CHECKING:
     from limner.generators.vision.postprocess import Finisher
+    from limner.generators.vision.read_back import Reading
     from limner.generators.vision.segmentation import TextSegmentation
 
 log = logging.getLogger(__name__)
@@ -28,11 +29,12 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class SelectedPicture:
-    """A selected picture: its seed, and its similarity to the idea where that was scored."""
+    """A selected picture: its seed, its similarity to the idea where that was scored, its prompt if it is another."""
 
     image: Image.Image
     seed: int
     nearness: float | None = None
+    prompt: str = ""
 
 
 class ScoringThread:
@@ -74,6 +76,14 @@ class ScoringThread:
         """The similarity of each picture to the words, from -1 to 1; nothing if the model fails."""
         try:
             return await self._call(lambda: self._read().score(images, [words])[:, 0].tolist())
+        except Exception as error:
+            log.warning("image_text_model_failed reason=%s", error_site(error))
+            return []
+
+    async def read_back(self, images: Sequence[Image.Image], idea: str) -> list[Reading]:
+        """What of an idea each picture shows; nothing if the model fails."""
+        try:
+            return await self._call(self._read_back, images, idea)
         except Exception as error:
             log.warning("image_text_model_failed reason=%s", error_site(error))
             return []
@@ -120,6 +130,11 @@ class ScoringThread:
         scores = self._read().score(images, [words])[:, 0].tolist()
         kept = [SelectedPicture(*one) for one in zip(images, seeds, scores, strict=True)]
         return sorted(kept, key=lambda one: one.nearness or 0.0, reverse=True)[:keep]
+
+    def _read_back(self, images: Sequence[Image.Image], idea: str) -> list[Reading]:
+        from limner.generators.vision.read_back import read_back
+
+        return read_back(self._read(), images, idea)
 
     def _features(self, images: Sequence[Image.Image]) -> list[bytes]:
         return [vector.tobytes() for vector in small(self._read().features(images))]

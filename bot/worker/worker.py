@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from limner.bot.app import App
 from limner.bot.background import WRITE_AGAIN_SECONDS, patiently
+from limner.bot.options.notes import REFINED
 from limner.bot.queue.faults import DEVICE_LOST, WorkerBroken, WorkerFault
 from limner.bot.reasons import PAINTING, JobKind
 from limner.bot.storage.erasing import merge_index
@@ -25,13 +26,15 @@ from limner.bot.worker.in_flight import InFlightJobs
 from limner.bot.worker.other_jobs import describe, enlarge, finish_given
 from limner.bot.worker.picture_embeddings import OlderPictures
 from limner.bot.worker.prepare import settle_input, settle_part, settle_prompt
+from limner.bot.worker.refinements import Refinements, note, selected
 from limner.bot.worker.reports import BEATS, Reports, State
 from limner.bot.worker.results import from_painting, hand_in
-from limner.bot.worker.scoring_thread import ScoringThread
+from limner.bot.worker.scoring_thread import ScoringThread, SelectedPicture
 from limner.bot.worker.storage_watch import TRY_SECONDS, StorageWatch
 from limner.generators.base import Event, Failed, Finished, Preview, Progress, PromptExpander
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import DeviceLost, GenerationError, error_site
+from limner.generators.requests import GenerationRequest
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +89,7 @@ class Worker:
         self._in_flight = InFlightJobs()
         self._changes = Changes(app, worker_id)
         self._explanations = Explanations()
+        self._refinements = Refinements()
         self._storage = StorageWatch(app.images)
         self._heartbeat = Heartbeat(app, worker_id, self._in_flight)
         self._reports = Reports(app, classifier, worker_id)
@@ -205,8 +209,12 @@ class Worker:
             # While its prompt is made: the first loads of the image and the language model take seconds each.
             self._warming = asyncio.create_task(self._load(card), name="load")
         self._cold = False
-        preparing = self._guard(job, self._prepare(job))
-        task = asyncio.create_task(preparing, name=f"prepare-{job.id}")
+        self._refinements.forget(job.id)
+        self._begin(job, self._prepare(job))
+
+    def _begin(self, job: Job, preparing: Coroutine[Any, Any, bool]) -> None:
+        """Do what comes before a job is painted (again), beside the steps of others; True if it is."""
+        task = asyncio.create_task(self._guard(job, preparing), name=f"prepare-{job.id}")
         self._in_flight.take(job, task)
         task.add_done_callback(lambda task: self._prepared(job, task))
 
@@ -239,6 +247,7 @@ class Worker:
             log.info("job_dropped job=%s", job_id)
             self._reports.forget(job_id)
             self._explanations.forget(job_id)
+            self._refinements.forget(job_id)
 
     # Pixels
 
@@ -248,7 +257,7 @@ class Worker:
         room, reserved = self._executor.room, self._in_flight.waiting_pixels
         model = next((job.request["model"] for job in self._in_flight.jobs.values()), None)
         try:
-            requests = {str(job.id): self._explanations.next_request(self._app, job) for job in coming}
+            requests = {str(job.id): self._next_request(job) for job in coming}
             events = await self._executor.paint(leaving, requests, self._changes.hand_over(), model, reserved)
         except WorkerBroken:
             raise
@@ -264,19 +273,26 @@ class Worker:
         if leaving or self._executor.room > room:
             self._woken.set()  # an animation leaves room between its frames
 
+    def _next_request(self, job: Job) -> GenerationRequest:
+        rounds = self._refinements if job.generation.refine else self._explanations
+        return rounds.next_request(self._app, job)
+
     def _handle(self, event: Event | NotChanged) -> None:
         job = self._in_flight.jobs.get(int(event.key))
         if job is None:
             return
         match event:
             case Progress():
-                self._reports.stepped(job, event.step + self._explanations.steps_before(job))
+                before = self._explanations.steps_before(job) + self._refinements.steps_before(job)
+                self._reports.stepped(job, event.step + before)
             case Preview():
                 self._reports.previewed(job, event.image)
             case Finished():
                 self._reports.finished(event.work)
                 if job.kind == JobKind.EXPLAIN and self._explanations.has_another(job, event):
                     self._in_flight.again(job)
+                elif job.generation.refine:
+                    self._begin(job, self._refine(job, event))
                 else:
                     self._let_go(job, self._store(job, self._explanations.take(job, event)))
             case NotChanged():
@@ -288,6 +304,7 @@ class Worker:
         """A job has left the executor: write its result into its row while the next step runs."""
         self._reports.forget(job.id)
         self._explanations.forget(job.id)
+        self._refinements.forget(job.id)
         task = asyncio.create_task(self._guard(job, ending), name=f"end-{job.id}")
         self._in_flight.let_go(job, task)
         task.add_done_callback(lambda task: self._ended(job, task))
@@ -300,14 +317,24 @@ class Worker:
 
     # Ends
 
-    async def _store(self, job: Job, paintings: Sequence[Finished]) -> None:
+    async def _store(self, job: Job, paintings: Sequence[Finished], selected: Sequence[SelectedPicture] = ()) -> None:
         if job.kind == JobKind.EXPLAIN:
             results = await from_explanation(self._app, self._scoring, job, paintings)
         else:
-            results = await from_painting(self._app, self._scoring, job, paintings[-1])
-        seconds, busy_seconds = (sum(getattr(one, name) for one in paintings) for name in ("seconds", "busy_seconds"))
+            results = await from_painting(self._app, self._scoring, job, paintings[-1], selected)
+        took = {name: sum(getattr(one, name) for one in paintings) for name in ("seconds", "busy_seconds")}
         beside = (self._classifier, self._scoring)
-        await hand_in(self._app, *beside, job, results, seconds=seconds, busy_seconds=busy_seconds)
+        await hand_in(self._app, *beside, job, results, **took, paintings=len(paintings))
+
+    async def _refine(self, job: Job, finished: Finished) -> bool:
+        """Read the pictures of a round back; True if another one is painted, otherwise they are stored."""
+        if await self._refinements.goes_on(self._scoring, job, finished):
+            return True
+        self._reports.forget(job.id)
+        refinement = self._refinements.take(job)
+        job.notes = {**job.notes, REFINED: note(refinement)}
+        await self._store(job, refinement.paintings, selected(refinement))
+        return False
 
     def _guard(self, job: Job, work: Awaitable[T]) -> Coroutine[Any, Any, T | None]:
         return guarded(self._app, self._storage, job, work)

@@ -34,6 +34,7 @@ SAID: dict[str, Any] = {
     "count": "2",
     "repeat": "3",
     "quality": "draft",
+    "refine": "2",
     "steps": "9",
     "sampler": "unipc",
     "skipping": "magcache",

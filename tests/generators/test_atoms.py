@@ -9,7 +9,8 @@ from PIL import Image
 
 from limner.generators.training.data.picture_folder import CaptionedPicture
 from limner.generators.training.doodle.pictograms import COLOURS
-from limner.generators.training.evaluation.atoms import COUNTS, OPPOSITES, atoms_of, judge_atoms
+from limner.generators.training.evaluation.atoms import judge_atoms
+from limner.generators.vision.atoms import COUNTS, OPPOSITES, atoms_of
 from limner.generators.vision.clip import FolderImageTextModel
 
 NOUNS = ("apple", "cat", "dog", "fox", "owl", "ship", "tree", "bell", "kite", "snail", "unicorn", "mouse")
@@ -20,7 +21,7 @@ def captioned(text: str, *nouns: str) -> CaptionedPicture:
 
 
 def rivals(kind: str, text: str, *nouns: str) -> list[tuple[str, ...]]:
-    return [atom.rivals for atom in atoms_of(captioned(text, *nouns), NOUNS) if atom.kind == kind]
+    return [atom.rivals for atom in atoms_of(text, nouns, {*NOUNS} - {*nouns}) if atom.kind == kind]
 
 
 class KnowsThePictures(FolderImageTextModel):
@@ -59,7 +60,7 @@ def test_each_word_is_compared_with_others_of_its_kind_in_a_caption_that_stays_e
 
 @pytest.mark.parametrize("text", ["", "ein roter Fuchs", "一只红色的狐狸", "a colourful thing", "over the hills"])
 def test_a_caption_without_known_words_has_no_atoms(text: str):
-    assert atoms_of(captioned(text), NOUNS) == []
+    assert atoms_of(text, (), NOUNS) == []
     assert judge_atoms(KnowsThePictures(""), [grey(0)], [captioned(text)], NOUNS) == {}
 
 

@@ -8,7 +8,6 @@ import logging
 import os
 import tempfile
 import time
-from base64 import b64encode
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -18,6 +17,7 @@ from PIL import Image
 from limner.bot.errors import StorageFailed, WrongKey
 from limner.bot.storage.cipher import HEADER, Cipher, key_of
 from limner.bot.storage.private_files import FOLDER, close_to_others, make_folder
+from limner.generators.image_files import as_address
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class ImageStore:
         path = self.path(sha256)
         if not self.cipher.keys or not path.exists():
             return str(path)
-        return f"data:image/png;base64,{b64encode(self.read(sha256)).decode()}"
+        return as_address(self.read(sha256))
 
     def holds(self, data: bytes) -> bool:
         """Whether this file is in the store."""

@@ -246,7 +246,7 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     def is_steerable(self) -> bool:
         """Whether it is being painted, so that its remaining steps can be changed, if its model can."""
         is_running = self.kind == JobKind.PAINT and self.status == JobStatus.RUNNING
-        return is_running and self.prompt is not None and not self.is_animation
+        return is_running and self.prompt is not None and not self.is_animation and not self.request.get("refine")
 
     @property
     def is_animation(self) -> bool:

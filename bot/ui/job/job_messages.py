@@ -137,6 +137,9 @@ def painting(job: Job) -> str:
         frames = job.generation.frames
         frame = min(frames, job.step * frames // job.steps + 1)
         done = _("painting {bar} frame {frame} of {frames}", bar=bar, frame=frame, frames=frames)
+    if refine := job.generation.refine:
+        number = min(refine, job.step * (1 + refine) // job.steps) + 1
+        done = _("{done} · round {number} of at most {most}", done=done, number=number, most=1 + refine)
     return f"{head}\n-# {done}"
 
 
@@ -308,7 +311,8 @@ def _facts(job: Job, styles: Styles, *, says_ai: bool) -> str:
 
 def _painted(job: Job, styles: Styles) -> list[str]:
     """The seeds, the style and the model."""
-    is_chosen = job.generation.keep or 0 < len(job.images) < job.generation.count
+    request = job.generation
+    is_chosen = request.keep or request.refine or 0 < len(job.images) < request.count
     seeds = [image.seed for image in job.images] if is_chosen else job.generation.seeds
     if len(seeds) == 1:
         seed = _("seed {seed}", seed=seeds[0])

@@ -37,10 +37,15 @@ class Painting:
         Raises:
             TrainingError: the model cannot be loaded, or does not paint.
         """
-        waiting = [(str(number), self._request(prompt, number)) for number, prompt in enumerate(prompts)]
-        images: dict[str, Image.Image] = {}
+        requests = [self.request(prompt, number) for number, prompt in enumerate(prompts)]
+        return [finished.images[0].convert("RGB") for finished in self.carry_out(requests, tell)]
+
+    def carry_out(self, requests: Sequence[GenerationRequest], tell: Tell = tell_nobody) -> list[Finished]:
+        """What becomes of each request; raises TrainingError as `paint` does."""
+        waiting = [(str(number), request) for number, request in enumerate(requests)]
+        done: dict[str, Finished] = {}
         begun: float | None = None
-        while len(images) < len(prompts):
+        while len(done) < len(requests):
             while waiting and self._has_room(waiting[0][1]):
                 self._admit(*waiting.pop(0))
             begun = begun or time.perf_counter()  # without the time for loading
@@ -48,11 +53,11 @@ class Painting:
                 if isinstance(event, Failed):
                     raise TrainingError(sentence("The model does not paint: {error}", error=event.error))
                 if isinstance(event, Finished):
-                    images[event.key] = event.images[0]
-                    tell(len(images), len(prompts))
+                    done[event.key] = event
+                    tell(len(done), len(requests))
         self.seconds += time.perf_counter() - (begun or 0.0)
-        self.painted += len(prompts)
-        return [images[str(number)].convert("RGB") for number in range(len(prompts))]
+        self.painted += len(requests)
+        return [done[str(number)] for number in range(len(requests))]
 
     def close(self) -> None:
         """Free the device."""
@@ -67,7 +72,8 @@ class Painting:
         except GenerationError as error:
             raise TrainingError(sentence("The model cannot be used: {error}", error=error)) from error
 
-    def _request(self, prompt: str, seed: int) -> GenerationRequest:
+    def request(self, prompt: str, seed: int) -> GenerationRequest:
+        """The request for a prompt, with all that the model has by itself."""
         card = self.card
         return GenerationRequest(
             prompt=prompt,

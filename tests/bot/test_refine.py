@@ -1,0 +1,106 @@
+"""Refine: painted, read back, and painted again for what is missing, as one request with the queue's promises."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from limner.bot import picture_actions, submit
+from limner.bot.app import App, open_app
+from limner.bot.errors import BadOption
+from limner.bot.options.notes import sentences
+from limner.bot.picture_actions import Asker
+from limner.bot.place import OUTSIDE
+from limner.bot.reasons import JobStatus
+from limner.bot.settings.settings import Settings
+from limner.bot.storage.tables.models import Job
+from limner.bot.ui.job import job_messages
+from limner.generators.base import Event
+from tests.bot.test_worker import AddingExpander, WatchedExecutor, ask, files, make_worker, row, running, tiny
+from tests.rows import asked, change, put_restyler
+
+__all__ = ["tiny"]
+NOBODY = Asker(0, "en-US", OUTSIDE)
+IDEA = "two red cats to the left of a blue dog"
+
+
+@pytest.fixture
+def settings(settings: Settings, tiny: Path) -> Settings:
+    return settings.using(models={"tiny": str(tiny)}, device="cpu", max_attempts=3, max_steps=10_000)
+
+
+async def paint(app: App, job: Job) -> Job:
+    await make_worker(app, AddingExpander()).run(burst=True)
+    return await app.jobs.get(job.id)
+
+
+def notes_of(app: App, job: Job) -> list[str]:
+    return sentences(job, app.styles)
+
+
+class StumblingExecutor(WatchedExecutor):
+    """Fails once, in the second round."""
+
+    def step(self, reserved: int = 0) -> list[Event]:
+        if len(self.batches) == 4:
+            self.batches.append(set())
+            raise RuntimeError("the driver has gone away")
+        return super().step(reserved)
+
+
+async def test_what_never_passes_keeps_the_best_and_says_what_is_missing(app: App) -> None:
+    """It is charged for all rounds, a repeat gives the same picture, and so does another attempt after a failure."""
+    asked_for = await ask(app, f"{IDEA} --refine 2", expand="off")
+    assert (asked_for.steps, asked_for.samples, asked_for.weight) == (9, 3, pytest.approx(1 / 3))
+
+    worker = make_worker(app, AddingExpander(), StumblingExecutor(app.settings))
+    await worker.run(burst=True)
+    assert (await app.jobs.get(asked_for.id)).status == JobStatus.QUEUED
+    await change(app.jobs, asked_for.id, not_before=0.0)
+    job = await paint(app, asked_for)
+
+    assert (job.status, job.attempts, len(job.images)) == (JobStatus.SUCCEEDED, 2, 1)
+    assert (job.step, job.steps, job.samples, job.weight) == (9, 9, 3, asked_for.weight)
+    first, again, still, *_unread = notes_of(app, job)
+    assert first.startswith("Not seen at first: ")
+    assert again.startswith("Painted again with more weight on: (")
+    assert still.startswith("Still not seen after 2 more rounds, so the best picture so far is kept: ")
+    assert still in job_messages.ended(job, app.styles, says_ai=False)
+    written = app.images.open(job.images[0].sha256).info["parameters"]
+    assert "Seed: 7" in written
+    assert "Refine: 2, " in written
+    assert f"Refined seed: {job.images[0].seed}" in written
+
+    repeated = await paint(app, await submit.repeat(app, job, where=OUTSIDE))
+    assert f"The same as request {job.id}, pixel by pixel." in notes_of(app, repeated)
+    with pytest.raises(BadOption, match="were refined in rounds"):
+        await picture_actions.explain(app, job, 1, NOBODY)
+    assert (await picture_actions.vary(app, job, 1, NOBODY, is_strong=True)).samples == 1
+
+
+async def test_what_cannot_be_read_back_is_painted_and_charged_once(app: App, settings: Settings) -> None:
+    job = await paint(app, await ask(app, "hope --refine 4", expand="off", count=2))
+    assert (job.steps, job.samples, len(job.images)) == (3, 2, 2)
+    assert notes_of(app, job) == ["None of these words can be read back in a picture, so it was painted once."]
+    free = await ask(app, "hope", expand="off")
+    assert free.turn - job.turn == pytest.approx(1)
+
+    async with open_app(settings.using(image_text_model=str(settings.data / "none"))) as blind:
+        job = await paint(blind, await ask(blind, f"{IDEA} --refine 4", expand="off"))
+        assert (job.samples, len(job.images)) == (1, 1)
+        assert notes_of(blind, job)[0] == "The pictures could not be read back, so the first ones are kept."
+    async with open_app(settings.using(image_text_model="", models={"it": put_restyler(settings.data / "it")})) as app:
+        with pytest.raises(BadOption, match="no model that reads pictures; leave out the option refine"):
+            await submit.imagine(app, asked("a cat --refine 1"))
+
+
+async def test_a_later_round_shows_its_number_and_can_be_cancelled(app: App) -> None:
+    async with running(make_worker(app, AddingExpander())):
+        job = await ask(app, f"{IDEA} --refine 4", expand="off", steps=200)
+        job = await row(app, job, lambda job: job.step > 200)
+        assert not job.is_steerable
+        assert " · round 2 of at most 5" in job_messages.painting(job)
+        await app.jobs.cancel(job.id, "enough")
+        job = await row(app, job, lambda job: job.is_final)
+    assert (job.status, job.images, files(app)) == (JobStatus.CANCELLED, [], [])
