@@ -88,7 +88,7 @@ def quality(card: ModelCard) -> str:
 
 def skipping(card: ModelCard) -> str:
     """Leaving out denoising steps."""
-    if card.steers:
+    if card.skips:
         return ""
     return _("The model {model} leaves out no steps; ask again without skipping.", model=card.name)
 

@@ -32,15 +32,13 @@ ONLY_FROM_PICTURES = frozenset(
 )
 """diffusers pipelines that are stepped here and only change pictures, such as SDXL's refiner."""
 
-STEERS = ONLY_FROM_PICTURES | {
+EXPLAINS = ONLY_FROM_PICTURES | {
     "FluxPipeline",
     "StableDiffusion3Pipeline",
-    "StableDiffusionInpaintPipeline",
     "StableDiffusionPipeline",
     "StableDiffusionXLPipeline",
 }
-"""diffusers pipelines that are stepped here, and whose loops take other words between two steps, skip steps and end
-early."""
+"""diffusers pipelines that are stepped here, whose attention says which words drew what, and whose words mix."""
 
 EDITS = {
     "Flux2KleinPipeline": False,
@@ -48,6 +46,9 @@ EDITS = {
     "StableDiffusionInstructPix2PixPipeline": True,
 }
 """diffusers pipelines that are stepped here and change a picture as the prompt says, and whether they need one."""
+
+STEERS = EXPLAINS | STARTS | {"AuraFlowPipeline", "Lumina2Pipeline", "SanaPipeline"}
+"""diffusers pipelines that are stepped here, and whose requests take other words between two steps, and end early."""
 
 UNETS = frozenset(
     {
@@ -136,12 +137,14 @@ TAKES_NO_LORA = re.compile(
 """The beginnings of the names of diffusers pipelines that load no LoRA."""
 
 _ONE_PASS = {"takes_loras": False, "leaves_out": False, "masks": False, "has_steps": False, "steers": False}
+_ELSEWHERE = {"steers": False, "animates": False}
 _KINDS: dict[str, dict[str, Any]] = {
     "gan": _ONE_PASS | {"starts": False, "other_sizes": False},
     "vae": _ONE_PASS | {"starts": False, "other_sizes": False},
-    "cyclegan": _ONE_PASS | {"has_guidance": False, "needs_picture": True},
-    "openai": {"takes_loras": False, "one_lora": True, "starts": False, "masks": False, "steers": False},
-    "comfy": {"takes_loras": False, "steers": False},
+    "cyclegan": _ONE_PASS | {"has_guidance": False, "needs_picture": True, "animates": False},
+    "openai": {"takes_loras": False, "one_lora": True, "starts": False, "masks": False} | _ELSEWHERE,
+    "comfy": {"takes_loras": False} | _ELSEWHERE,
+    "diffusion": {"skips": True},
 }
 
 
@@ -156,8 +159,10 @@ def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
         "masks": pipeline in MASKS,
         "dialect": "tags" if pipeline in UNETS else "sentences",
         "steers": pipeline in STEERS,
+        "skips": pipeline in STEERS or pipeline in EDITS,
         "guides_in_part": pipeline in STEERS and not pipeline.startswith("Flux"),
-        "explains": pipeline in STEERS,
+        "explains": pipeline in EXPLAINS,
+        "animates": pipeline in EXPLAINS,
         "weighs": pipeline in UNETS,
         "tiles": pipeline in UNETS,
         "takes_loras": not TAKES_NO_LORA.match(pipeline),

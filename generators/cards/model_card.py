@@ -105,8 +105,12 @@ class ModelCard:
     """Follows the guidance that it is asked for."""
     steers: bool = True
     """Takes another prompt between two steps, and can stop early."""
+    skips: bool = False
+    """Can do without a part of its denoiser's calls."""
+    animates: bool = True
+    """Paints what lies between two pictures."""
     guides_in_part: bool = False
-    """Computes guidance from a second half of its denoiser's rows, which some steps can do without."""
+    """Computes guidance from a second output of its denoiser, which some steps can do without."""
     explains: bool = False
     """Its denoiser's attention says which words drew what."""
     weighs: bool = False
@@ -225,11 +229,6 @@ class ModelCard:
     def origin(self) -> str:
         """Where the model is, with its server: the same whatever it is called here."""
         return " ".join((*self.server.addresses, self.source)) if self.server else self.source
-
-    @property
-    def animates(self) -> bool:
-        """Whether it paints what lies between two pictures, as far as its card says."""
-        return self.server is None and self.steers and not self.restyles
 
     @property
     def controls(self) -> tuple[Role, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from limner.generators.cards.few_steps import few_step_lora
@@ -53,8 +53,8 @@ def quality(card: ModelCard, name: str, loras: Collection[str] | None = None) ->
         return Quality(steps)
     if name == "fine":
         fine = max(steps, min(round(steps * FINE_STEPS), card.most_steps or NO_LIMIT))
-        return _said(Quality(fine), card.fine, loras)
-    return _said(_draft(card, loras), card.draft, loras)
+        return _possible(card, _said(Quality(fine), card.fine, loras))
+    return _possible(card, _said(_draft(card, loras), card.draft, loras))
 
 
 def _draft(card: ModelCard, loras: Collection[str]) -> Quality:
@@ -68,7 +68,13 @@ def _draft(card: ModelCard, loras: Collection[str]) -> Quality:
         sampler = few.sampler if few.sampler in card.samplers else None
         return Quality(few.steps, scale, sampler, few.guidance, lora)
     sampler = DRAFT_SAMPLER if DRAFT_SAMPLER in card.samplers else None
-    return Quality(steps, scale, sampler, skipping=SkipRule.TEACACHE if card.steers else None)
+    return Quality(steps, scale, sampler, skipping=SkipRule.TEACACHE)
+
+
+def _possible(card: ModelCard, meant: Quality) -> Quality:
+    """The quality without what the model cannot do."""
+    skipping, guided = meant.skipping if card.skips else None, meant.guided if card.guides_in_part else None
+    return replace(meant, skipping=skipping, guided=guided)
 
 
 def _said(usual: Quality, said: Mapping[str, Any], loras: Collection[str]) -> Quality:

@@ -13,9 +13,10 @@ from limner.generators.cards.refused_references import refused_together
 from limner.generators.diffusion.attention_maps import AttentionMaps
 from limner.generators.diffusion.blending import between
 from limner.generators.diffusion.edges import Edges
-from limner.generators.diffusion.flight import Flight, Shared
+from limner.generators.diffusion.flight import Flight
 from limner.generators.diffusion.loras import Adapters
 from limner.generators.diffusion.pipelines import Pipelines, arguments
+from limner.generators.diffusion.shared_parts import Shared
 from limner.generators.diffusion.textual_inversion import TextualInversions
 from limner.generators.diffusion.weighted_prompts import embeddings, has_weights
 from limner.generators.diffusion.word_tokens import tokens_of_prompt, tokens_of_weighted

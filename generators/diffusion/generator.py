@@ -159,7 +159,7 @@ class DiffusionGenerator:
     @property
     def blends(self) -> bool:
         """Whether it paints between two noises and two prompts, which animations need."""
-        return self._pipelines.steers
+        return self._pipelines.animates
 
     def admit(self, key: str, request: GenerationRequest) -> None:
         """Encode the request's texts and pictures and draw its noise; its first step is the next `step`.
@@ -189,7 +189,7 @@ class DiffusionGenerator:
             raise understand(error) from error
 
     def step(self) -> list[Event]:
-        """Take one denoising step, with one denoiser call for each size and weights.
+        """Take one denoising step, with one denoiser call for each size and weights; some families need two.
 
         Where larger calls save no time (`together`), requests nearest to their end go first; a request skipped for
         `PASSED_OVER` steps is stepped next. A request without steps left is decoded and leaves as Finished: in the same
@@ -200,14 +200,10 @@ class DiffusionGenerator:
         with torch.no_grad():
             chosen = next_flights(self._flights.values(), self._batch, self._card)
             self._control(chosen)
-            denoising = groups_of(chosen)
-            for flights in denoising:
-                with sharing_time(flights):
-                    calls, pixels = calls_of(flights)
-                    answers = self._answers(calls, pixels, flights)
-                    for flight, answer in zip(flights, answers, strict=True):
-                        flight.answer(answer)
-            self._decode(wait=not denoising)
+            self._denoise(chosen)
+            while begun := [flight for flight in chosen if flight.in_step]:
+                self._denoise(begun)
+            self._decode(wait=not chosen)
             return [event for key, step in before.items() for event in self._events(self._flights[key], step)]
 
     def change(self, key: str, prompt: str | None) -> None:
@@ -289,6 +285,14 @@ class DiffusionGenerator:
             return seconds_a_step(self._try_out(timed_request(self._card, samples))) / samples
         finally:
             self.close()
+
+    def _denoise(self, flights: Sequence[Flight]) -> None:
+        """Answer the denoiser calls that these flights wait for."""
+        for group in groups_of(flights):
+            with sharing_time(group):
+                calls, pixels = calls_of(group)
+                for flight, answer in zip(group, self._answers(calls, pixels, group), strict=True):
+                    flight.answer(answer)
 
     def _answers(self, calls: Sequence[Call], pixels: int, flights: Sequence[Flight]) -> list[Rows | GenerationError]:
         """The denoiser's outputs for the flights; their time is recorded for the size of the next call.

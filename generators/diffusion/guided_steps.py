@@ -20,24 +20,30 @@ class GuidedSteps:
     Args:
         part: where guidance begins and ends, as shares of the steps.
         pictures: of the request.
+        prompt_first: whether the prompt's rows are the first half of a call, and not the second.
     """
 
-    def __init__(self, part: GuidedPart, pictures: int) -> None:
+    def __init__(self, part: GuidedPart, pictures: int, prompt_first: bool) -> None:
         self._part = part
         self._pictures = pictures
+        self._prompt_first = prompt_first
 
-    def thin(self, call: Call, step: int, steps: int) -> Call:
-        """The call for the rows of the prompt in a step without guidance, or the whole call.
+    def is_unguided(self, step: int, steps: int) -> bool:
+        """Whether the step has no guidance, or none yet.
 
         Args:
-            call: one row for each picture, or two with guidance: first the unguided ones.
             step: the steps taken.
             steps: of the request.
         """
         start, stop = self._part
-        if call.rows == self._pictures or start * steps <= step < stop * steps:
+        return not start * steps <= step < stop * steps
+
+    def thin(self, call: Call) -> Call:
+        """The call for the rows of the prompt; ``call`` has one row for each picture, or two with guidance."""
+        if call.rows == self._pictures:
             return call
-        return call.pick(range(self._pictures, call.rows))
+        start = 0 if self._prompt_first else self._pictures
+        return call.pick(range(start, start + self._pictures))
 
 
 def twice(answer: Rows) -> Tensor:

@@ -15,7 +15,7 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 from PIL import Image, ImageOps
 
-from limner.generators.cards.abilities import EDITS, STEERS, TRUE_GUIDANCE, UNETS
+from limner.generators.cards.abilities import EDITS, EXPLAINS, TRUE_GUIDANCE, UNETS
 from limner.generators.cards.checkpoints.checkpoint import is_checkpoint
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.model_files import variant_of
@@ -101,6 +101,7 @@ class Pipelines:
         loaded: the pipeline that the model's folder names.
         stepwise: whether its family is one of `STEPWISE`.
         steers: whether its loop takes other words between two steps, and ends early.
+        animates: whether its words can be mixed.
         edits: whether it changes a picture as the prompt says.
         has_unet: whether it has a UNet and CLIP's text encoders alone.
         samplers: the samplers that work with it, by name.
@@ -116,7 +117,8 @@ class Pipelines:
         self.has_unet = name in UNETS
         self._family = found[0] if found else Family(words=name)
         self.edits = name in EDITS
-        self.steers = name in STEERS
+        self.steers = self.stepwise and not self.edits
+        self.animates = name in EXPLAINS
         self._controlled = CONTROLLED.get(name, Family())
         self.controlnets = ControlNets(pipe, card.controlnets)
         self.adapters = IpAdapters(pipe, card)

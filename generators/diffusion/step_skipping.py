@@ -51,53 +51,61 @@ class StepSkipping:
 
     def __init__(self, rule: SkipRule, pictures: int) -> None:
         self._rule = rule
-        self._outputs: list[list[_Output]] = [[] for _ in range(pictures)]
+        self._outputs: dict[tuple[int, int], list[_Output]] = {}
         self._in_a_row = [0] * pictures
         self._asked: list[int] = []
         self.skipped = 0
 
     def forget(self) -> None:
         """Drop all outputs: other words are denoised from here on."""
-        for outputs in self._outputs:
-            outputs.clear()
+        self._outputs.clear()
 
-    def thin(self, call: Call, step: int, steps: int) -> Call | None:
+    def thin(self, call: Call, step: int, steps: int, turn: int = 0) -> Call | None:
         """The call for the pictures that need one in this step; None if no picture does.
 
         Args:
             call: of all pictures, one row each, or two with guidance: first the unguided ones.
             step: the steps taken.
             steps: of the request.
+            turn: calls of this step before; the first one decides for the others.
         """
         may_skip = steps >= FEWEST_STEPS and math.ceil(steps * FIRST_SHARE) <= step < steps - 1
-        numbers = range(len(self._outputs))
-        self._asked = [number for number in numbers if not (may_skip and self._is_worth_skipping(number, call.time))]
+        numbers = range(len(self._in_a_row))
+        if turn == 0:
+            self._asked = [one for one in numbers if not (may_skip and self._is_worth_skipping(one, call.time))]
         if len(self._asked) == len(numbers):
             return call
         return call.pick(self._rows(call, self._asked)) if self._asked else None
 
-    def complete(self, call: Call, answer: Rows) -> Tensor:
+    def complete(self, call: Call, answer: Rows, turn: int = 0) -> Tensor:
         """The output for all pictures of the full ``call``, from the answer to the one that `thin` gave, if any."""
         rows = [torch.empty(0)] * call.rows
-        for number, outputs in enumerate(self._outputs):
+        for number in range(len(self._in_a_row)):
+            outputs = self._outputs.setdefault((turn, number), [])
             if number in self._asked:
                 place = self._asked.index(number)
                 own = torch.stack([*answer[place :: len(self._asked)]])
                 outputs[:] = [*outputs[-1:], _Output(call.time, own)]
-            self.skipped += number not in self._asked
-            self._in_a_row[number] = 0 if number in self._asked else self._in_a_row[number] + 1
             for row, output in zip(self._rows(call, [number]), outputs[-1].rows, strict=True):
                 rows[row] = output
+        if turn == 0:
+            self._count()
         return torch.stack(rows)
+
+    def _count(self) -> None:
+        for number in range(len(self._in_a_row)):
+            self.skipped += number not in self._asked
+            self._in_a_row[number] = 0 if number in self._asked else self._in_a_row[number] + 1
 
     def _rows(self, call: Call, numbers: Sequence[int]) -> list[int]:
         """The rows of the pictures in the full call, in its order."""
-        return [start + number for start in range(0, call.rows, len(self._outputs)) for number in numbers]
+        return [start + number for start in range(0, call.rows, len(self._in_a_row)) for number in numbers]
 
     def _is_worth_skipping(self, number: int, time: float) -> bool:
-        if self._in_a_row[number] == MOST_IN_A_ROW or len(self._outputs[number]) < 2:
+        outputs = self._outputs.get((0, number), [])
+        if self._in_a_row[number] == MOST_IN_A_ROW or len(outputs) < 2:
             return False
-        before, last = self._outputs[number]
+        before, last = outputs
         if last.time == before.time:  # a sampler of second order asks twice
             return False
         change = self._change(before.rows, last.rows) * abs((time - last.time) / (last.time - before.time))

@@ -26,7 +26,8 @@ from tests.simulated_discord import World, labels
 
 TEACACHE = SkipRule.TEACACHE
 FEW = Quality(4, 0.75, "lcm", skipping=SkipRule.OFF)
-CARD = ModelCard(name="m", source="m", num_inference_steps=20, samplers=("euler", "dpmpp_2m"))
+USUAL: dict[str, Any] = {"num_inference_steps": 20, "samplers": ("euler", "dpmpp_2m"), "skips": True}
+CARD = ModelCard(name="m", source="m", guides_in_part=True, **USUAL)
 
 
 @pytest.mark.parametrize(
@@ -34,11 +35,16 @@ CARD = ModelCard(name="m", source="m", num_inference_steps=20, samplers=("euler"
     [
         (CARD, Quality(10, 0.75, "dpmpp_2m", skipping=TEACACHE), Quality(32)),
         (replace(CARD, width=128, height=128, samplers=()), Quality(10, skipping=TEACACHE), Quality(32)),
-        (replace(CARD, num_inference_steps=1, other_sizes=False, steers=False), Quality(1, 1, "dpmpp_2m"), Quality(2)),
+        (replace(CARD, num_inference_steps=1, other_sizes=False, skips=False), Quality(1, 1, "dpmpp_2m"), Quality(2)),
         (
             replace(CARD, fine={"guided": "0-0.7"}),
             Quality(10, 0.75, "dpmpp_2m", skipping=TEACACHE),
             Quality(32, guided=(0, 0.7)),
+        ),
+        (
+            replace(CARD, skips=False, guides_in_part=False, fine={"guided": "0-0.7"}, draft={"skipping": "magcache"}),
+            Quality(10, 0.75, "dpmpp_2m"),
+            Quality(32),
         ),
         (replace(CARD, num_inference_steps=4, most_steps=8), Quality(2, 0.75), Quality(6)),
         (replace(CARD, num_inference_steps=8, most_steps=8), Quality(4, 0.75), Quality(8)),

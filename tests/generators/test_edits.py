@@ -2,6 +2,7 @@
 """Models that change a picture as the prompt says get the stock picture alone, in a full batch and joined."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,12 +12,14 @@ import pytest
 from PIL import Image
 
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.skip_rules import SkipRule
+from limner.generators.diffusion import step_skipping
 from limner.generators.errors import BadRequest
 from limner.generators.requests import GenerationRequest
 from limner.generators.trial import attempt
 from tests.generators.test_families import paint
-from tests.generators.test_step_skipping import count_rows
-from tests.generators.test_transformer_families import CLASSES, EDITING, assert_stock, load
+from tests.generators.test_step_skipping import CALLED, STEPS, assert_same, calling_only, count_rows
+from tests.generators.test_transformer_families import CLASSES, EDITING, assert_stock, load, stock_images
 from tests.tiny_edits import EDITS
 from tests.tiny_models import stock_pipeline, tiny_request
 
@@ -78,6 +81,25 @@ def test_alone_in_a_full_batch_and_joined(
         arriving.append((1, asked(None, prompt="a red dog", seed=5)))
     for left, (_tick, request) in zip(paint(generator, arriving), arriving, strict=True):
         assert_edited(folder, request, left)
+
+
+@pytest.mark.parametrize("family", ["InstructPix2Pix", *SLOW])
+def test_skipped_steps_are_those_of_the_stock_loop(
+    family: str, folder_of: Callable[[str], Path], given: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    folder = folder_of(family)
+    card = ModelCard.read("tiny", str(folder))
+    assert (card.skips, card.steers, card.guides_in_part) == (True, False, False)
+    monkeypatch.setitem(step_skipping.LIMITS, SkipRule.TEACACHE, np.inf)
+    wanted = replace(asked(given[0], skipping=SkipRule.TEACACHE), num_inference_steps=STEPS)
+    with calling_only(folder, CALLED):
+        expected = stock_images(folder, wanted)
+    generator = load(folder, SIDE)
+    rows = count_rows(generator, monkeypatch)
+    left = paint(generator, [(0, wanted), (1, asked(given[1], seed=3))])
+    assert_same(left[0], expected)
+    assert_edited(folder, asked(given[1], seed=3), left[1])
+    assert len(rows) == len(CALLED)
 
 
 def test_the_card_says_so_and_nothing_else_is_taken(folder_of: Callable[[str], Path], given: list[str]):

@@ -129,6 +129,7 @@ def test_an_evicted_request_is_not_painted(generator: ImageGenerator):
 
 def test_the_executor_finds_it_by_its_kind_and_animates_it(recipe: OnePassRecipe, generator: ImageGenerator):
     executor = Executor({"toy": card(recipe)}, device="cpu")
+    assert card(recipe).animates
     walk = ask("a red square | a blue square", animation=Animation(8, swings=True, seeds=(7, 8)), seed=7)
     for key, request in {"walk": walk, "beside": ask("a red square", seed=9)}.items():
         executor.admit(key, request)

@@ -22,7 +22,6 @@ from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.diffusion.ladder import Ladder
 from limner.generators.diffusion.pipelines import STEPWISE, Family, Pipelines
 from limner.generators.diffusion.whole_call import WholeCalls
-from limner.generators.errors import BadRequest
 from limner.generators.requests import GenerationRequest
 from tests.generators.test_families import paint
 from tests.generators.test_step_skipping import count_rows
@@ -85,8 +84,8 @@ def stock_for(folder: Path, request: GenerationRequest) -> Any:
     return pipe
 
 
-def stock_images(folder: Path, request: GenerationRequest) -> list[np.ndarray]:
-    """Each sample painted alone by the stock pipeline."""
+def stock_images(folder: Path, request: GenerationRequest, **more: Any) -> list[np.ndarray]:
+    """Each sample painted alone by the stock pipeline, called with ``more``."""
     pipe = stock_for(folder, request)
     takes = inspect.signature(pipe.__call__).parameters
     options: dict[str, Any] = {"width": request.width, "height": request.height, "strength": request.strength}
@@ -104,6 +103,7 @@ def stock_images(folder: Path, request: GenerationRequest) -> list[np.ndarray]:
                 guidance_scale=request.guidance_scale,
                 generator=torch.Generator().manual_seed(seed),
                 **{name: value for name, value in options.items() if name in takes and value is not None},
+                **more,
             ).images[0],
             dtype=int,
         )
@@ -190,15 +190,6 @@ def test_requests_in_one_whole_call_are_guided_too(folder_of: Callable[[str], Pa
         left = [event for event in calls.step() if isinstance(event, Finished | Failed)]
     for request, each in zip(asked, left, strict=True):
         assert_stock(folder, request, each)
-
-
-def test_their_words_stay(folder_of: Callable[[str], Path]):
-    folder = folder_of("Z-Image")
-    assert not ModelCard.read("tiny", str(folder)).steers
-    generator = load(folder)
-    generator.admit("one", tiny_request(width=SIDE, height=SIDE))
-    with pytest.raises(BadRequest, match="takes no other words while it paints"):
-        generator.change("one", "other words")
 
 
 def proven(family: Family) -> str:
