@@ -6,6 +6,7 @@ types: https://cv.iptc.org/newscodes/digitalsourcetype/.
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import logging
@@ -20,6 +21,7 @@ import c2pa
 from limner.bot.provenance.certificates import CannotSign, Credentials, load
 from limner.bot.provenance.signing import Signing
 from limner.bot.provenance.source import URL, DigitalSource
+from limner.bot.provenance.time_stamps import authority
 
 log = logging.getLogger(__name__)
 
@@ -89,19 +91,17 @@ class Statement:
 def signed(data: bytes, kind: str, statement: Statement, signing: Signing) -> bytes:
     """A picture file with a manifest, signed; as it was where there is no certificate, or none that can sign.
 
-    Without an answer of the time stamp authority it is signed without a time stamp.
+    Without a good answer of the time stamp authority it is signed without a time stamp.
     """
     if not signing.is_set_up:
         return data
     try:
         credentials = load(signing)
-        if not signing.authority:
-            return _sign(data, kind, statement, credentials, None)
-        try:
-            return _sign(data, kind, statement, credentials, signing.authority)
-        except c2pa.C2paError:
-            log.warning("time_stamp_missing")
-            return _sign(data, kind, statement, credentials, None)
+        if signing.authority:
+            sign = functools.partial(_stamped, data, kind, statement, credentials)
+            if stamped := authority(signing.authority).stamped(sign):
+                return stamped
+        return _sign(data, kind, statement, credentials, None)
     except CannotSign:
         log.error("picture_unsigned reason=certificate")
     except c2pa.C2paError as error:
@@ -150,6 +150,16 @@ def read_store(data: bytes, anchors: bytes) -> dict[str, Any] | None:
     except c2pa.C2paError:
         return {"state": "Invalid"}
     return None if reader is None else {**json.loads(reader.json()), "state": reader.get_validation_state()}
+
+
+def _stamped(data: bytes, kind: str, statement: Statement, credentials: Credentials, address: str) -> bytes | None:
+    """A signed file with a time stamp; None if there is no answer, or one that would make the manifest invalid."""
+    try:
+        stamped = _sign(data, kind, statement, credentials, address)
+    except c2pa.C2paError:
+        return None
+    store = read_store(stamped, b"")
+    return stamped if store and store["state"] != "Invalid" else None
 
 
 def _sign(data: bytes, kind: str, statement: Statement, credentials: Credentials, authority: str | None) -> bytes:

@@ -7,6 +7,8 @@ import json
 import logging
 import subprocess
 import sys
+import time
+import urllib.request
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -30,8 +32,9 @@ from limner.bot.cli.doctor.signing import certificate
 from limner.bot.errors import SetupError
 from limner.bot.options.picture_files import read_parameters
 from limner.bot.provenance.certificates import make_certificate
-from limner.bot.provenance.manifest import MIME_TYPES, Statement, has_manifest, signed
+from limner.bot.provenance.manifest import MIME_TYPES, Statement, read_store, signed
 from limner.bot.provenance.source import DigitalSource, source_in
+from limner.bot.provenance.time_stamps import TimeStampAuthority
 from limner.bot.reasons import JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.cipher import Cipher
@@ -44,6 +47,7 @@ from limner.generators.animation import Animation
 from limner.generators.references import Reference, Role
 from tests.bot.test_worker import AddingExpander, ask, make_worker, settings, tiny
 from tests.rows import asked
+from tests.time_stamp_server import Authority, served
 
 __all__ = ["settings", "tiny"]
 
@@ -247,13 +251,44 @@ async def test_a_certificate_that_cannot_sign_is_named_and_pictures_come_unsigne
     assert str(signing.data) not in caplog.text
 
 
-def test_without_an_answer_of_the_time_stamp_authority_pictures_are_signed(
+def test_a_time_stamp_is_in_the_manifest_and_without_a_good_one_pictures_are_signed(
     signing: Settings, caplog: pytest.LogCaptureFixture
 ) -> None:
-    stamped = signing.using(time_stamp_authority="http://127.0.0.1:9/")
+    moment = datetime.now(UTC).replace(microsecond=0)
+    good, unfit = Authority(moment), Authority(moment, fit=False)
     png = encode_png(Image.new("RGB", (8, 8)), "x", DigitalSource.TRAINED)
-    assert has_manifest(signed(png, "png", Statement("x", DigitalSource.TRAINED), stamped.signing))
-    assert "time_stamp_missing" in caplog.text
+
+    def time_in(address: str) -> str | None:
+        mine = signing.using(time_stamp_authority=address).signing
+        store = read_store(
+            signed(png, "png", Statement("x", DigitalSource.TRAINED), mine), mine.certificate.read_bytes()
+        )
+        assert store
+        assert store["state"] == "Trusted"
+        return store["manifests"][store["active_manifest"]]["signature_info"].get("time")
+
+    with served(good) as address:
+        assert datetime.fromisoformat(time_in(address) or "") == moment
+        found = certificate(signing.using(time_stamp_authority=address))
+        assert (found.status, good.stamped) == ("ok", 2)
+    assert caplog.text == ""
+    for liar in (served(good, "garbage"), served(good, "other"), served(unfit)):
+        with liar as address:
+            assert time_in(address) is None
+            asked = good.stamped + unfit.stamped
+            assert time_in(address) is None
+            assert good.stamped + unfit.stamped == asked
+    found = certificate(signing.using(time_stamp_authority="http://127.0.0.1:9/"))
+    assert (found.status, "without a time stamp" in found.what) == ("warn", True)
+    assert caplog.text.count("time_stamp_missing") == 4
+
+
+def test_a_silent_authority_is_waited_for_so_long_and_not_at_all_for_a_while() -> None:
+    with served(Authority(datetime.now(UTC)), "silence") as address:
+        silent, began = TimeStampAuthority(address, 0.2), time.monotonic()
+        tried = [silent.stamped(lambda at: urllib.request.urlopen(at, b"?").read()) for _ in range(50)]
+    assert tried == [None] * 50
+    assert time.monotonic() - began < 5
 
 
 def test_doctor_says_who_signs_and_certify_overwrites_nothing(signing: Settings) -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 import time
 from datetime import UTC, datetime, timedelta
 
+from PIL import Image
+
 from limner.bot.cli.doctor.check import Check
 from limner.bot.provenance.certificates import CannotSign, load
+from limner.bot.provenance.manifest import Statement, read_store, signed
+from limner.bot.provenance.signing import Signing
+from limner.bot.provenance.source import DigitalSource
 from limner.bot.settings import Settings
+from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.translation import N_, _
 
 SOON = timedelta(days=30)
 UNSIGNED = N_("pictures are posted with their digital source type, but unsigned (no C2PA manifest)")
+UNSTAMPED = N_("but without a time stamp: the authority gives none that is good for C2PA")
 MEND = N_("give a certificate for C2PA in signing_certificate and signing_key, or try with: limner certify NAME")
 
 
@@ -24,6 +31,15 @@ def certificate(settings: Settings) -> Check:
     except CannotSign as error:
         return Check("fail", f"{error} {_(UNSIGNED)}", _(MEND))
     what = _("pictures are signed by {holder}, until {date}", holder=found.holder, date=found.expires.date())
+    if settings.signing.authority and not _is_stamped(settings.signing):
+        return Check("warn", f"{what}, {_(UNSTAMPED)}", _("look whether the address in time_stamp_authority is right"))
     if found.expires - datetime.fromtimestamp(time.time(), UTC) < SOON:
         return Check("warn", what, _("renew the certificate before that day"))
     return Check("ok", what)
+
+
+def _is_stamped(signing: Signing) -> bool:
+    """Whether a picture that is signed now has a time stamp."""
+    png = encode_png(Image.new("RGB", (8, 8)), "", DigitalSource.TRAINED)
+    store = read_store(signed(png, "png", Statement("doctor", DigitalSource.TRAINED), signing), b"")
+    return store is not None and "time" in store["manifests"][store["active_manifest"]]["signature_info"]
