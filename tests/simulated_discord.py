@@ -8,7 +8,7 @@ import json
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
-from contextlib import contextmanager, suppress
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
@@ -231,8 +231,8 @@ def kept_modules() -> Generator[None]:
         sys.modules.update(before)
 
 
-@pytest.fixture
-async def world(settings: Settings) -> AsyncGenerator[World]:
+@asynccontextmanager
+async def opened(settings: Settings) -> AsyncGenerator[World]:
     """Limner in a simulated Discord. Nobody paints unless the test does."""
     with kept_modules():
         world = World(settings)
@@ -241,6 +241,13 @@ async def world(settings: Settings) -> AsyncGenerator[World]:
             yield world
         finally:
             await world.close()
+
+
+@pytest.fixture
+async def world(settings: Settings) -> AsyncGenerator[World]:
+    """Limner in a simulated Discord with the settings of the test."""
+    async with opened(settings) as world:
+        yield world
 
 
 @pytest.fixture

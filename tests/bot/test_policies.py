@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -32,7 +30,7 @@ from limner.generators.text_classifiers import (
 from tests.benchmarks.policies import HELD_OUT, measure
 from tests.bot.test_filter_commands import command, fill, read, told
 from tests.reviewing import card, carded, choose_channel, fields, press, settled
-from tests.simulated_discord import World, kept_modules
+from tests.simulated_discord import World, opened
 
 FIGHT = "outlaws gun down the sheriff outside the saloon"
 """No word of it is in a pack, and it is not among the examples."""
@@ -95,18 +93,6 @@ async def test_a_policy_counts_only_where_it_says_and_can_be_undone(world: World
     await world.app.filters.edit(world.guild.id, rule.id, 1, pattern="violence 50")
     await world.app.filters.exempt(world.guild.id, rule.id, 1, channels=[world.channel.id])
     assert (await prepared(world, FIGHT)).rule_ids == []
-
-
-@asynccontextmanager
-async def opened(settings: Settings) -> AsyncGenerator[World]:
-    """A bot with other settings."""
-    with kept_modules():
-        world = World(settings)
-        await world.open()
-        try:
-            yield world
-        finally:
-            await world.close()
 
 
 @pytest.mark.parametrize("classifier", ["a-package-that-is-not-there", "off", "guard"])

@@ -81,13 +81,8 @@ class RuleForm(Form, kind="rule"):
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Save the rule and show its card."""
-        by, bound = interaction.user.id, bound_roles(interaction)
         text = {} if self._is_pack else {"pattern": self.text("text")}
-        if self._rule is None:
-            rule = await app.filters.add(self._guild_id, by=by, bound=bound, **text, **self._values())
-        else:
-            rule = await app.filters.edit(self._guild_id, self._rule.id, by, bound=bound, **text, **self._values())
-        await show(interaction, app, rule)
+        await save(interaction, app, self._guild_id, self._rule, text | self._values())
 
     def _values(self) -> dict[str, Any]:
         [action] = self.chosen("action")
@@ -135,6 +130,18 @@ class PlaceForm(Form, kind="where"):
         ids = getattr(self._before, name)
         beyond = len(ids) - len(_shown(ids))
         self.ask(name, label, field, _(BEYOND, number=beyond) if beyond else None)
+
+
+async def save(
+    interaction: Interaction, app: App, guild_id: int, rule: RuleRow | None, values: Mapping[str, Any]
+) -> None:
+    """Change a rule, or add one, and show its card."""
+    by, bound = interaction.user.id, bound_roles(interaction)
+    if rule is None:
+        saved = await app.filters.add(guild_id, by=by, bound=bound, **values)
+    else:
+        saved = await app.filters.edit(guild_id, rule.id, by, bound=bound, **values)
+    await show(interaction, app, saved)
 
 
 def ask_span(form: Form, rule: RuleRow | None) -> None:

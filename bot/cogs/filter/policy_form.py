@@ -7,8 +7,7 @@ from typing import Any, Self
 import discord
 
 from limner.bot.app import App
-from limner.bot.cogs.filter.cards import show
-from limner.bot.cogs.filter.forms import ask_span, asked_until, select
+from limner.bot.cogs.filter.forms import ask_span, asked_until, save, select
 from limner.bot.filters.policies import NAMES, USUAL
 from limner.bot.filters.rulebook.entries import MAX_REASON
 from limner.bot.filters.rules import RuleAction, RuleKind
@@ -16,7 +15,7 @@ from limner.bot.storage.tables.filter_tables import RuleRow
 from limner.bot.translation import N_, _
 from limner.bot.ui import rule_texts as texts
 from limner.bot.ui.form import Form
-from limner.bot.ui.interactions import bound_roles, moderated
+from limner.bot.ui.interactions import moderated
 
 Interaction = discord.Interaction[Any]
 
@@ -54,17 +53,12 @@ class PolicyForm(Form, kind="policy"):
 
     async def act(self, interaction: Interaction, app: App) -> None:
         """Save the rule and show its card."""
-        by, bound = interaction.user.id, bound_roles(interaction)
         [policy], [percent], [action] = (self.chosen(name) for name in ("policy", "percent", "action"))
-        values: dict[str, Any] = {
+        values = {
             "pattern": f"{policy} {percent}",
             "kind": RuleKind.POLICY,
             "action": RuleAction(action),
             "reason": " ".join(self.text("told").split()),
             **asked_until(self),
         }
-        if self._rule is None:
-            rule = await app.filters.add(self._guild_id, by=by, bound=bound, **values)
-        else:
-            rule = await app.filters.edit(self._guild_id, self._rule.id, by, bound=bound, **values)
-        await show(interaction, app, rule)
+        await save(interaction, app, self._guild_id, self._rule, values)
