@@ -1,5 +1,6 @@
 """No text and no set of rules makes a check long: its steps are counted, and what takes too many is refused."""
 
+import gc
 import logging
 import random
 import sys
@@ -52,18 +53,23 @@ def runs(count: int, letters: str = "ab") -> list[str]:
 
 
 def operations(work: Callable[[], Any]) -> int:
-    """How many functions are called, Python's own ones too: what a check does, whatever it counts itself."""
+    """How many functions are called, Python's own ones too: what a check does, whatever it counts itself.
+
+    No garbage is collected meanwhile: what other tests left calls functions when it goes.
+    """
     count = 0
 
     def called(frame: FrameType, event: str, argument: Any) -> None:
         nonlocal count
         count += event in ("call", "c_call")
 
+    gc.disable()
     sys.setprofile(called)
     try:
         work()
     finally:
         sys.setprofile(None)
+        gc.enable()
     return count
 
 
