@@ -15,6 +15,7 @@ from limner.bot.moderation.appeals import Appeals
 from limner.bot.moderation.bans import Bans
 from limner.bot.moderation.blocked_images import BlockedPictures
 from limner.bot.moderation.evasion import Evasion
+from limner.bot.moderation.floor_hits import FloorHits
 from limner.bot.moderation.house_rules import HouseRules
 from limner.bot.moderation.image_policy import ImagePolicy
 from limner.bot.moderation.quarantine import Quarantine
@@ -93,6 +94,7 @@ class App:
     image_policy: ImagePolicy
     quotas: Quotas
     house_rules: HouseRules
+    floor_hits: FloorHits
     filters: ContentFilter
     styles: Styles
     wildcards: Wildcards
@@ -161,6 +163,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             image_policy=ImagePolicy(settings, guilds, blocked, quarantine),
             quotas=Quotas(database, guilds),
             house_rules=HouseRules(database, guilds),
+            floor_hits=FloorHits(database),
             filters=filters,
             styles=_styles(settings),
             wildcards=Wildcards(settings.data / FOLDER, WildcardLists(database)),

@@ -57,6 +57,7 @@ from limner.bot.ui.request.accept_rules import AcceptButton
 from limner.bot.ui.request.again import AgainButton
 from limner.bot.ui.request.asking import GoButton
 from limner.bot.ui.review.appeal import AppealButton
+from limner.bot.ui.review.floor_poster import FloorPoster
 from limner.bot.ui.review.review_cards import ReviewButton
 from limner.bot.ui.review.review_poster import ReviewPoster
 from limner.bot.web.server import serving_metrics
@@ -141,6 +142,8 @@ async def load(bot: AnyBot) -> None:
         await stack.enter_async_context(running(Delivery(app, bot).run(), "limner-delivery"))
         await stack.enter_async_context(running(ReviewPoster(app, bot).run(), "limner-review-cards"))
         await stack.enter_async_context(running(GalleryPoster(app, bot).run(), "limner-gallery"))
+        if settings.floor_channel:
+            await stack.enter_async_context(running(FloorPoster(app, bot).run(), "limner-floor"))
         await stack.enter_async_context(running(app.meaning.fill(), "limner-meaning"))
         await stack.enter_async_context(running(keep_looking(settings), "limner-models"))
         await stack.enter_async_context(running(Eraser(app, bot).run(), "limner-eraser"))

@@ -121,6 +121,9 @@ class SettingFields:
     block_distance: int = setting(
         6, "Of 64 bits of the pHash, in how many a picture may differ from a blocked one and be blocked."
     )
+    floor_channel: int = setting(
+        0, "Id of a channel in which the refusals of the filter's floor are listed, without their words; 0: none."
+    )
     max_input_bytes: int = setting(10 * 2**20, "Bytes of a picture file to start from.")
     max_input_pixels: int = setting(40_000_000, "Width times height of a picture to start from.")
 

@@ -53,7 +53,7 @@ ACTORS = {
 """Columns with the id of the moderator who made a change or decision."""
 NOBODYS = (
     *("gallery_posts", "input_pictures", "shares", "workers", "servers", "synced_commands", "wildcard_lists"),
-    "encryption_keys",
+    *("encryption_keys", "floor_channels"),
 )
 """Tables without anything of one member; a picture's row goes with its file."""
 SECRETS = ("token",)

@@ -180,6 +180,12 @@ async def test_a_review_channel_that_everybody_reads_is_told(
     discord.channels = [channel("moderators", *denied), {**channel("talk"), "id": "32"}]
     monkeypatch.setenv("LIMNER_TOKEN", "right")
     _, said = await findings(capsys, app.settings.data, discord.address)
+    monkeypatch.setenv("LIMNER_FLOOR_CHANNEL", "31")
+    _, floor = await findings(capsys, app.settings.data, discord.address)
+    assert any("#moderators, in which the floor's" in check["what"] for check in floor["checks"]) == is_public
+    monkeypatch.setenv("LIMNER_FLOOR_CHANNEL", "33")
+    _, floor = await findings(capsys, app.settings.data, discord.address)
+    assert "the bot sees no channel 33 for the floor's refusals" in [check["what"] for check in floor["checks"]]
     told = [check["what"] for check in said["checks"] if "review channel" in check["what"]]
     assert (
         told == ["Studio: everybody can read the review channel #moderators, and what is held back there"] * is_public

@@ -12,7 +12,9 @@ from limner.bot.guild_settings import review_channels
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
-from limner.bot.translation import _
+from limner.bot.translation import N_, _
+
+PRIVATE = N_("deny View Channel to @everyone in the channel's settings, and allow it to moderators")
 
 
 async def discord_rights(settings: Settings, api: str) -> tuple[Login | None, list[Check]]:
@@ -27,6 +29,7 @@ async def discord_rights(settings: Settings, api: str) -> tuple[Login | None, li
         return None, [Check("fail", str(error), "LIMNER_TOKEN")]
     found = [Check("ok", _("the token belongs to the bot {login}", login=login.name)), *_channels(login.channels)]
     found += [*_public_reviews(login.channels, await _review_channels(settings))]
+    found += [*_floor_channel(login.channels, settings.floor_channel)]
     if not login.channels:
         found.append(Check("warn", _("the bot is in no server yet"), _("open the invite link below")))
     return login, found
@@ -46,7 +49,6 @@ async def _review_channels(settings: Settings) -> set[int]:
 
 
 def _public_reviews(channels: list[Channel], reviews: Collection[int]) -> Iterator[Check]:
-    mend = _("deny View Channel to @everyone in the channel's settings, and allow it to moderators")
     for channel in channels:
         if channel.id in reviews and channel.is_public:
             what = _(
@@ -54,7 +56,18 @@ def _public_reviews(channels: list[Channel], reviews: Collection[int]) -> Iterat
                 guild=channel.guild,
                 channel=channel.name,
             )
-            yield Check("warn", what, mend)
+            yield Check("warn", what, _(PRIVATE))
+
+
+def _floor_channel(channels: list[Channel], chosen: int) -> Iterator[Check]:
+    """Whether the channel for the floor's hits is there, and is nobody else's."""
+    found = next((channel for channel in channels if channel.id == chosen), None)
+    if chosen and found is None:
+        mend = _("give the id of a channel that the bot can see in floor_channel")
+        yield Check("fail", _("the bot sees no channel {channel} for the floor's refusals", channel=chosen), mend)
+    if found and found.is_public:
+        what = _("everybody can read #{channel}, in which the floor's refusals are listed", channel=found.name)
+        yield Check("warn", what, _(PRIVATE))
 
 
 def _channels(channels: list[Channel]) -> Iterator[Check]:

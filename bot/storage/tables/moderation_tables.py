@@ -50,6 +50,16 @@ class BlockedPicture(Base, kw_only=True, eq=False):
         return PictureHashes(self.phash, self.pdq)
 
 
+class FloorChannel(Base, kw_only=True, eq=False):
+    """A channel of the operator's for the floor's hits (`bot.moderation.floor_hits`)."""
+
+    __tablename__ = "floor_channels"
+
+    channel_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
+    #: It has every hit up to this time.
+    posted_until: Mapped[float] = mapped_column(Double)
+
+
 class Review(Base, kw_only=True, eq=False):
     """A decision for moderators: whether pictures may be posted, or whether a refusal was wrong (an appeal)."""
 

@@ -1,0 +1,69 @@
+"""The floor's hits in a channel of the operator's."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from sqlalchemy import update
+
+from limner.bot.moderation.floor_hits import MOST
+from limner.bot.storage.tables.models import Job
+from limner.bot.ui.review.floor_poster import RETRY_SECONDS, FloorPoster
+from tests.bot.test_floor import BARE, CHILD
+from tests.simulated_discord import World, text_of
+
+
+async def refused_at(world: World, number: int, moment: float) -> None:
+    """Requests that the floor refuses at this time."""
+    last = await world.newest()
+    for _ in range(number):
+        await world.refused(f"{CHILD} {BARE}")
+    async with world.app.database.begin() as session:
+        await session.execute(update(Job).where(Job.id > last.id).values(finished_at=moment))
+
+
+async def test_hits_are_listed_once_without_words_through_restarts_and_a_lost_channel(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.refused(f"{CHILD} {BARE}")  # before there was a channel
+    channel = world.guild.create_text_channel("floor")
+    world.settings = world.settings.using(floor_channel=channel.id)
+    await world.restart()
+    await FloorPoster(world.app, world.bot).look(time.time())
+
+    await world.refused(f"{CHILD} {BARE}")
+    minors = await world.newest()
+    await world.ada.user.slash("imagine", prompt=f"emma watson, {BARE}")
+    person = await world.newest()
+    await world.app.filters.add(world.guild.id, "cow", world.grace.id)
+    await world.refused("a cow")
+    await world.restart()
+    poster, later = FloorPoster(world.app, world.bot), time.time() + 60
+    await poster.look(time.time())  # too soon
+    assert channel.history() == []
+    await poster.look(later)
+    await poster.look(later + 15)
+    [message] = channel.history()
+    here = f"<@{world.ada.id}> in Studio, <#{world.channel.id}>"
+    assert text_of(message).splitlines() == [
+        "**The floor refused 2 requests.**",
+        f"<t:{minors.created_at:.0f}:f> · sexual content with minors · {here} · request {minors.id}",
+        f"<t:{person.created_at:.0f}:f> · sexual content with a real person · <@{world.ada.id}> in direct messages · "
+        f"request {person.id}",
+    ]
+
+    await refused_at(world, MOST + 2, later)
+    await poster.look(later + 60)
+    [last, _first] = sorted(channel.history(), key=lambda one: -one.id)
+    lines = text_of(last).splitlines()
+    assert (lines[0], lines[-1], len(lines)) == ("**The floor refused 12 requests.**", "… and 2 more", MOST + 2)
+
+    await refused_at(world, 1, later + 60)
+    world.env.backend.delete_channel(channel.id)
+    for seconds in (120, 135, 120 + RETRY_SECONDS):
+        await poster.look(later + seconds)
+    assert caplog.text.count("floor_channel_failed code=10003") == 2
+    due = await world.app.floor_hits.due(channel.id, later + 600)
+    assert due
+    assert due.number == 1
