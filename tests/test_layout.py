@@ -392,6 +392,16 @@ def test_modules_that_paint_nothing_load_no_torch():
     assert done.stdout == "[]\n"
 
 
+def test_a_process_that_opens_one_picture_loads_little():
+    script = (
+        "import sys, limner.bot.storage.pictures.decoder_process; "
+        "print([name for name in ('numpy', 'babel', 'sqlalchemy', 'limner.generators.base') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout == "[]\n"
+
+
 def test_the_names_for_plug_ins_are_loaded_when_they_are_used():
     script = (
         "import sys, limner.generators as names; is_loaded = 'limner.generators.base' in sys.modules; "

@@ -5,7 +5,6 @@ from __future__ import annotations
 from PIL import Image, ImageStat
 
 from limner.bot.errors import BadPicture
-from limner.bot.storage.pictures.pdq import LEAST_QUALITY, pdq
 from limner.bot.storage.tables.picture_hashes import PictureHashes
 from limner.bot.translation import N_, _
 
@@ -16,7 +15,10 @@ LEAST_CONTRAST = 4.0
 
 def fingerprint(image: Image.Image) -> PictureHashes:
     """A picture's perceptual hashes."""
-    import imagehash  # imports scipy, which would delay the bot's start
+    # Their libraries would delay the bot's start, and the opening of every picture.
+    import imagehash
+
+    from limner.bot.storage.pictures.pdq import LEAST_QUALITY, pdq
 
     found, quality = pdq(image)
     return PictureHashes(str(imagehash.phash(image)), found if quality >= LEAST_QUALITY else None)
