@@ -197,8 +197,8 @@ async def armed(settings: Settings) -> AsyncGenerator[App]:
     """An app with styles and a LoRA that the tests' rules forbid."""
     (settings.data / "styles.toml").write_text(STYLES)
     put_lora(settings, "gun")
-    more = settings.using(styles=str(settings.data / "styles.toml"), max_jobs_per_user=100)
-    async with open_app(more) as app:
+    more = {"styles": str(settings.data / "styles.toml"), "image_text_model": "pretrained:image-text"}
+    async with open_app(settings.using(max_jobs_per_user=100, **more)) as app:
         yield app
 
 
@@ -225,26 +225,26 @@ async def test_every_word_that_reaches_a_painter_passes_the_rules_in_its_role(ar
         assert (await armed.jobs.get(waiting[role].id)).reason_code == code
 
 
-async def test_what_a_model_says_passes_the_rules_in_its_role(app: App):
+async def test_what_a_model_says_passes_the_rules_in_its_role(armed: App):
     """An expansion, a description, and the description when it is painted by rules that came later."""
-    await submit.imagine(app, ask("a fox").saying(expand="on"))
-    described = await submit.describe(app, ask("", image="0" * 64))
-    kind = {job.kind: job for job in await app.jobs.claim("worker", capacity=2**31)}
-    assert await settle_description(app, kind["describe"], "a fox and a rose", 1.0)
-    assert await app.jobs.finish(kind["describe"], [picture()], seconds=1, busy_seconds=1)
+    await submit.imagine(armed, ask("a fox").saying(expand="on"))
+    described = await submit.describe(armed, ask("", image="0" * 64))
+    kind = {job.kind: job for job in await armed.jobs.claim("worker", capacity=2**31)}
+    assert await settle_description(armed, kind["describe"], "a fox and a rose", 1.0)
+    assert await armed.jobs.finish(kind["describe"], [picture()], seconds=1, busy_seconds=1)
     for word in ("gun", "rose"):
-        await app.filters.add(0, word, MODERATOR)
+        await armed.filters.add(0, word, MODERATOR)
 
     class Armed(NoExpander):
         async def expand(self, idea: str, **_options: Any) -> Expansion:
             return Expansion(f"{idea}, with a gun", "with a gun", ("fox",), "m", 0.1)
 
-    assert not await settle_prompt(app, Armed(), kind["paint"])
-    assert (await app.jobs.get(kind["paint"].id)).reason_code == "filter:expansion"
-    again = await submit.describe(app, ask("", image="1" * 64))
-    [job] = await app.jobs.claim("worker", capacity=2**31)
-    assert not await settle_description(app, job, "a gun", 1.0)
-    assert (await app.jobs.get(again.id)).reason_code == "filter:description"
-    described = await app.jobs.get(described.id)
+    assert not await settle_prompt(armed, Armed(), kind["paint"])
+    assert (await armed.jobs.get(kind["paint"].id)).reason_code == "filter:expansion"
+    again = await submit.describe(armed, ask("", image="1" * 64))
+    [job] = await armed.jobs.claim("worker", capacity=2**31)
+    assert not await settle_description(armed, job, "a gun", 1.0)
+    assert (await armed.jobs.get(again.id)).reason_code == "filter:description"
+    described = await armed.jobs.get(described.id)
     with pytest.raises(Refused, match="filter:idea"):
-        await submit.paint_described(app, described, user_id=11, where=described.where)
+        await submit.paint_described(armed, described, user_id=11, where=described.where)

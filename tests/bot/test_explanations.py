@@ -38,7 +38,8 @@ SIDES = "Left with the added words, right without them, from the same seed."
 
 @pytest.fixture
 def settings(settings: Settings, tiny: Path) -> Settings:
-    return settings.using(models={"tiny": str(tiny), **settings.models}, device="cpu")
+    models = {"tiny": str(tiny), **settings.models}
+    return settings.using(models=models, device="cpu", image_text_model="pretrained:image-text")
 
 
 async def paint(app: App, *jobs: Job) -> list[Job]:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from limner.bot import limits
 from limner.bot.limits import CHOICE, CONTENT, cut, first_lines, fit, key, length, named, some
+from limner.bot.moderation.blocked_images import LONGEST_REMARK
 from limner.bot.moderation.reviews import Record
 from limner.bot.moderation.strikes import GivenStrike
 from limner.bot.queue.estimate import Position
@@ -217,7 +218,8 @@ def test_a_review_card_fits(text: str, state: ReviewState, is_appeal: bool) -> N
     strike.id = 10**15
     rules, _ = first_lines([rule_texts.line(rule(text))] * 20, limits.FIELD)
     record = Record(10**9, 10**9, 10**9, 10**9)
-    assert_taken(embeds=[card_embed(review, request(text), rules, record, 99, GivenStrike(strike, 99, suspension))])
+    given, nearest = GivenStrike(strike, 99, suspension), text[: 2 * LONGEST_REMARK]
+    assert_taken(embeds=[card_embed(review, request(text), rules, nearest, record, 99, given)])
 
 
 @given(words(CONTENT))

@@ -148,9 +148,9 @@ def test_every_flag_says_what_its_option_says(said: dict[str, Any]) -> None:
 
 @pytest.fixture
 def settings(settings: Settings) -> Settings:
-    """With a model that takes references and control pictures."""
+    """With a model that takes references and control pictures, and one that reads pictures."""
     put_references(settings)
-    return settings
+    return settings.using(image_text_model="pretrained:image-text")
 
 
 async def test_a_remix_loses_nothing(app: App) -> None:

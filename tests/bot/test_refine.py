@@ -27,7 +27,13 @@ IDEA = "two red cats to the left of a blue dog"
 
 @pytest.fixture
 def settings(settings: Settings, tiny: Path) -> Settings:
-    return settings.using(models={"tiny": str(tiny)}, device="cpu", max_attempts=3, max_steps=10_000)
+    return settings.using(
+        models={"tiny": str(tiny)},
+        device="cpu",
+        image_text_model="pretrained:image-text",
+        max_attempts=3,
+        max_steps=10_000,
+    )
 
 
 async def paint(app: App, job: Job) -> Job:
