@@ -18,11 +18,14 @@ from diffusers import (
     ChromaPipeline,
     ChromaTransformer2DModel,
     DiffusionPipeline,
+    DPMSolverMultistepScheduler,
     FlowMatchEulerDiscreteScheduler,
     Flux2KleinPipeline,
     Flux2Transformer2DModel,
     Lumina2Pipeline,
     Lumina2Transformer2DModel,
+    PixArtSigmaPipeline,
+    PixArtTransformer2DModel,
     QwenImagePipeline,
     QwenImageTransformer2DModel,
     SanaPipeline,
@@ -281,6 +284,30 @@ def build_tiny_klein(folder: Path) -> DiffusionPipeline:
     )
 
 
+def build_tiny_pixart(folder: Path) -> DiffusionPipeline:
+    """PixArt-Sigma: the denoiser says its variance too, and the loop does not call back."""
+    transformer = PixArtTransformer2DModel(
+        sample_size=8,
+        patch_size=2,
+        num_layers=1,
+        attention_head_dim=8,
+        num_attention_heads=2,
+        caption_channels=32,
+        cross_attention_dim=16,
+        in_channels=4,
+        out_channels=8,
+    )
+    for layer in (transformer.caption_projection.linear_1, transformer.transformer_blocks[0].attn2.to_out[0]):
+        layer.weight.data *= 30  # so that the words of so small a model are seen
+    return PixArtSigmaPipeline(
+        transformer=transformer,
+        vae=tiny_vae(),
+        text_encoder=tiny_t5(32),
+        tokenizer=tiny_t5_tokenizer(),
+        scheduler=DPMSolverMultistepScheduler(),
+    )
+
+
 TRANSFORMERS: dict[str, Callable[[Path], DiffusionPipeline]] = {
     "Stable Diffusion 3.5": build_tiny_sd35,
     "Chroma": build_tiny_chroma,
@@ -289,6 +316,7 @@ TRANSFORMERS: dict[str, Callable[[Path], DiffusionPipeline]] = {
     "Sana": build_tiny_sana,
     "Z-Image": build_tiny_z_image,
     "Qwen-Image": build_tiny_qwen_image,
+    "PixArt-Sigma": build_tiny_pixart,
     "FLUX.2 klein": build_tiny_klein,
 }
 

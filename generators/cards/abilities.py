@@ -47,7 +47,7 @@ EDITS = {
 }
 """diffusers pipelines that are stepped here and change a picture as the prompt says, and whether they need one."""
 
-STEERS = EXPLAINS | STARTS | {"AuraFlowPipeline", "Lumina2Pipeline", "SanaPipeline"}
+STEERS = EXPLAINS | STARTS | {"AuraFlowPipeline", "Lumina2Pipeline", "PixArtSigmaPipeline", "SanaPipeline"}
 """diffusers pipelines that are stepped here, and whose requests take other words between two steps, and end early."""
 
 UNETS = frozenset(

@@ -97,7 +97,11 @@ class Flight:
         self._pipe = shared.own(scheduler, loras)
         # Without the no_grad decorator: suspended flights would restore the gradient mode in the wrong order.
         self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
-        reads = {"callback_on_step_end": self._note, "callback_on_step_end_tensor_inputs": shared.noted}
+        reads = {}
+        if shared.tells_steps:
+            reads = {"callback_on_step_end": self._note, "callback_on_step_end_tensor_inputs": shared.noted}
+        else:
+            self.watch.after = self._note_latents
         encoded, cached = shared.prompts.encoded, shared.prompts.cached
         self._went_on(self._go_on(self._pipe, **arguments, **reads))
         self._prompts = shared.prompts.encoded - encoded, shared.prompts.cached - cached
@@ -106,7 +110,12 @@ class Flight:
     @property
     def steps(self) -> int:
         """How many steps its loop takes; a picture to start from saves some, a scheduler of second order adds some."""
-        return min(self._pipe.num_timesteps, self.stop_after or self._pipe.num_timesteps)
+        return min(self._all_steps, self.stop_after or self._all_steps)
+
+    @property
+    def _all_steps(self) -> int:
+        """The steps of its loop, whether it ends early or not."""
+        return getattr(self._pipe, "num_timesteps", None) or self.watch.steps
 
     @property
     def work(self) -> WorkDone:
@@ -176,11 +185,14 @@ class Flight:
     def _note(self, pipe: Any, step: int, _time: Any, tensors: dict[str, Any]) -> dict[str, Any]:
         self._turn = -1
         self.step = min(step + 1, self.steps)
-        if self.step < self.steps or self.steps == pipe.num_timesteps:
+        if self.step < self.steps or self.steps == self._all_steps:
             return {}
         pipe._interrupt = True  # most loops skip their other steps; those of the others change nothing
         self._final = self._clean(*tensors.values()) if self._final is None else self._final
         return {"latents": self._final}
+
+    def _note_latents(self, latents: Tensor) -> Tensor:
+        return self._note(self._pipe, self.step, None, {"latents": latents}).get("latents", latents)
 
     def _clean(self, latents: Tensor, *blended: Tensor) -> Tensor:
         """The latents that the denoiser predicts; outside a mask those of the picture to start from."""

@@ -59,6 +59,7 @@ STEPWISE = (
     # from words only
     Family("AuraFlowPipeline"),
     Family("Lumina2Pipeline"),
+    Family("PixArtSigmaPipeline"),
     Family("SanaPipeline"),
     # changing a picture as the words say
     Family("Flux2KleinPipeline", "Flux2KleinPipeline"),

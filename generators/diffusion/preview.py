@@ -19,6 +19,8 @@ from limner.generators.errors import error_site
 from limner.generators.requests import GenerationRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
     from torch import Tensor
 
@@ -114,10 +116,12 @@ class Watch:
 
     Attributes:
         looked: when it was last read, or made.
+        after: gets the latents after each step, and gives those that the loop goes on with; None for the same.
     """
 
     def __init__(self, scheduler: Any) -> None:
         self.looked = time.perf_counter()
+        self.after: Callable[[Tensor], Tensor] | None = None
         self._scheduler = scheduler
         self._last: tuple[Tensor, Tensor, Tensor] | None = None
         take_step = scheduler.step
@@ -126,9 +130,15 @@ class Watch:
         def step(predicted: Tensor, timestep: Any, sample: Tensor, *args: Any, **kwargs: Any) -> Any:
             scale = getattr(scheduler, "scale_model_input", None)
             self._last = scale(sample, timestep) if scale else sample, predicted, timestep
-            return take_step(predicted, timestep, sample, *args, **kwargs)
+            taken = take_step(predicted, timestep, sample, *args, **kwargs)
+            return (self.after(taken[0]), *taken[1:]) if self.after else taken
 
         scheduler.step = step
+
+    @property
+    def steps(self) -> int:
+        """How many steps the loop takes, once it has begun."""
+        return len(self._scheduler.timesteps)
 
     def denoised(self) -> Tensor | None:
         """The latents without noise after the last step; None before the first, and where they are not known."""

@@ -118,6 +118,7 @@ class Shared:
 
     Attributes:
         noted: the loop's variables that a flight reads after each step.
+        tells_steps: whether the loop calls back after each step, as all but PixArt's do.
         prompt_first: whether the prompt's rows come before those of the negative prompt, as in Z-Image alone.
         prompts: the encoded prompts.
     """
@@ -130,6 +131,7 @@ class Shared:
         self._pipe = pipe
         self._parts = {name: kinds.get(name, _Part)(model) for name, model in models.items()}
         self.noted = ["latents", *blended]
+        self.tells_steps = "callback_on_step_end" in inspect.signature(kind.__call__).parameters
         self.prompt_first = kind.__name__.startswith("ZImage")
         own = {"__module__": kind.__module__, "_execution_device": device, "_callback_tensor_inputs": self.noted}
         self._kind = type(kind.__name__, (kind,), own)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers.schedulers.scheduling_utils import SchedulerOutput
 
 from limner.generators.base import Finished
 from limner.generators.cards.model_card import ModelCard
@@ -61,7 +62,7 @@ def denoising(folder: Path, steps: int, change: Change) -> Iterator[None]:
 
     def changed(self: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal step, turn, last
-        time = float((kwargs["timestep"] if "timestep" in kwargs else args[1])[0])
+        time = float((kwargs["timestep"] if "timestep" in kwargs else args[1]).flatten()[0])
         step, turn = (step, turn + 1) if time == last else ((step + 1) % steps, 0)
         last = time
         return change(step, turn, lambda *a, **k: forward(self, *a, **k), args, kwargs)
@@ -113,25 +114,31 @@ def test_the_remaining_steps_go_on_from_the_new_words(family: str, folder_of: Ca
     assert_same(paint(generator, again, lambda _: None, [(0, neighbour)])["0"], expected)
 
 
+def clean(scheduler: Any, predicted: torch.Tensor, time: Any, sample: torch.Tensor) -> torch.Tensor:
+    """The latents without noise that the denoiser predicts."""
+    if hasattr(scheduler, "alphas_cumprod"):
+        kept = scheduler.alphas_cumprod[int(time)]
+        return (sample - (1 - kept) ** 0.5 * predicted) / kept**0.5
+    return sample - scheduler.sigmas[scheduler.step_index - 1] * predicted
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_early_end_shows_the_predicted_picture(
     family: str, folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ):
     folder, wanted = folder_of(family), asked(family)
     scheduler: Any = type(stock_pipeline(folder).scheduler)
-    take_step, noted = scheduler.step, []
+    take_step, noted, steps = scheduler.step, list[torch.Tensor](), wanted.num_inference_steps
 
     def step(self: Any, predicted: torch.Tensor, time: Any, sample: torch.Tensor, **more: Any) -> Any:
         taken = take_step(self, predicted, time, sample, **{**more, "return_dict": True})
-        noted.append(sample - self.sigmas[self.step_index - 1] * predicted)
-        return (taken.prev_sample,)
-
-    def at_step_end(_pipe: Any, step: int, _time: Any, _tensors: Any) -> dict[str, Any]:
-        return {"latents": noted[AT - step - 1]} if step >= AT else {}
+        noted.append(clean(self, predicted, time, sample))
+        place = (len(noted) - 1) % steps
+        return SchedulerOutput(taken.prev_sample if place < AT else noted[AT - place - 1])
 
     with monkeypatch.context() as patched:
         patched.setattr(scheduler, "step", step)
-        expected = stock_images(folder, wanted, callback_on_step_end=at_step_end)
+        expected = stock_images(folder, wanted)
     generator = load(folder)
     rows = count_rows(generator, monkeypatch)
     [alone] = paint(generator, replace(wanted, stop_after=AT + 1), lambda _: None, []).values()

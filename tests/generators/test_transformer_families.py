@@ -46,6 +46,7 @@ CLASSES = {
     "Sana": "SanaPipeline",
     "Z-Image": "ZImagePipeline",
     "Qwen-Image": "QwenImagePipeline",
+    "PixArt-Sigma": "PixArtSigmaPipeline",
     "FLUX.2 klein": "Flux2KleinPipeline",
 }
 """The pipelines of the families that the test below paints."""
