@@ -46,6 +46,8 @@ class GuildSettings:
     checks_negative_prompts: bool = False
     #: Where cards for flagged pictures are posted; without it a flag is a refusal.
     review_channel_id: int | None = None
+    #: Whether the pictures on cards are blurred; a moderator sees them by a button.
+    blurs_cards: bool = False
     #: Days after which an undecided card counts as rejected.
     review_days: int = 7
     #: Days after which a strike expires.

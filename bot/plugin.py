@@ -58,7 +58,7 @@ from limner.bot.ui.request.again import AgainButton
 from limner.bot.ui.request.asking import GoButton
 from limner.bot.ui.review.appeal import AppealButton
 from limner.bot.ui.review.floor_poster import FloorPoster
-from limner.bot.ui.review.review_cards import ReviewButton
+from limner.bot.ui.review.review_cards import ReviewButton, ShowButton
 from limner.bot.ui.review.review_poster import ReviewPoster
 from limner.bot.web.server import serving_metrics
 from limner.bot.worker.ray_pool import RayWorkers
@@ -78,6 +78,7 @@ BUTTONS = (
     AppealButton,
     GoButton,
     ReviewButton,
+    ShowButton,
     BlockChoice,
     PictureButton,
     MakeButton,

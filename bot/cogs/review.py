@@ -24,6 +24,8 @@ Interaction = discord.Interaction[Any]
 CARDS = N_(
     "Review cards are posted in <#{channel}>; a request that nobody decides about within {time} counts as rejected."
 )
+SPOILERS = N_("Their pictures are hidden behind a click, as spoilers.")
+BLURRED = N_("Their pictures are blurred; **Show the pictures** shows them to the moderator who presses it.")
 BRINGS_STRIKE = N_("A refused idea in another spelling within {time} brings a strike.")
 BRINGS_LOOK = N_("A refused idea in another spelling within {time} goes to a moderator.")
 DECIDED = N_("Approved: {approved} · rejected: {rejected} · not decided in time: {expired}")
@@ -63,6 +65,7 @@ class ReviewCog(LimnerCog, name="Limner review"):
 
     @group.command()
     @app_commands.describe(
+        blur="Blur the pictures on review cards; a button shows them to the moderator who presses it",
         days="After how many days an undecided request counts as rejected",
         strike_days="After how many days a strike expires",
         strike_limit="How many strikes suspend a member from painting; 0: none ever do",
@@ -74,6 +77,7 @@ class ReviewCog(LimnerCog, name="Limner review"):
     async def settings(
         self,
         interaction: Interaction,
+        blur: bool | None = None,
         days: app_commands.Range[int, 1, 365] | None = None,
         strike_days: app_commands.Range[int, 1, 3650] | None = None,
         strike_limit: app_commands.Range[int, 0, 100] | None = None,
@@ -82,9 +86,10 @@ class ReviewCog(LimnerCog, name="Limner review"):
         evasion: Literal["off", "flag", "strike"] | None = None,
         evasion_minutes: app_commands.Range[int, 1, 1440] | None = None,
     ) -> None:
-        """Show or change how long cards wait, and what strikes do; the channel is in /filter settings."""
+        """Show or change cards, how long they wait, and what strikes do; /filter settings has the channel."""
         guild_id = await moderated(interaction, self.app)
         given = {
+            "blurs_cards": blur,
             "review_days": days,
             "strike_days": strike_days,
             "strike_limit": strike_limit,
@@ -171,4 +176,4 @@ def _suspends(settings: GuildSettings) -> str:
 def _lines(settings: GuildSettings) -> list[str]:
     channel, time = settings.review_channel_id, duration(settings.review_days, "day")
     cards = _(CARDS, channel=channel, time=time) if channel else _(OFF)
-    return [cards, *policy(settings)]
+    return [cards, _(BLURRED if settings.blurs_cards else SPOILERS), *policy(settings)]

@@ -70,6 +70,7 @@ FIELDS = {
     "checks_negative_prompts": N_("Check of negative prompts"),
     "review_channel_id": N_("Review channel"),
     "review_days": N_("Days for a decision"),
+    "blurs_cards": N_("Blur of pictures on review cards"),
     "strike_days": N_("Days that a strike counts"),
     "strike_limit": N_("Strikes that suspend"),
     "suspension_hours": N_("Hours of a first suspension"),

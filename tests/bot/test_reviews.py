@@ -1,19 +1,25 @@
 """Reviews as moderators and members meet them: a card, one decision, and what comes of it."""
 
+import io
 import time
 
+import discord
 import pytest
+from PIL import Image, ImageStat
 from sqlalchemy import update
 
 from limner.bot.moderation import evasion
 from limner.bot.moderation.blocked_images import ListedPicture
+from limner.bot.provenance.source import DigitalSource
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.reasons import JobStatus
 from limner.bot.storage import audit_log
+from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.ui.review import review_outcomes, review_poster
 from tests.reviewing import card, carded, choose_channel, fields, kept_back, moderator, press, settled, told
-from tests.rows import listed, new_job
+from tests.rows import listed, new_job, seen
 from tests.simulated_discord import World, labels, text_of
 
 
@@ -53,6 +59,40 @@ async def test_a_flagged_request_is_posted_only_when_a_moderator_approves_it(wor
     assert labels(message) == []
     assert (fields(message)["Decision"] or "").startswith(f"Approved by <@{world.grace.id}>")
     assert len(message.attachments) == 1
+
+
+async def test_pictures_on_cards_are_blurred_where_the_server_says_so(world: World) -> None:
+    channel = await choose_channel(world)
+    shown = await world.grace.slash(world.channel, "review settings", blur=True)
+    assert "Their pictures are blurred" in told(shown)
+    stripes = Image.new("L", (64, 64))
+    for left in range(0, 64, 8):
+        stripes.paste(255, (left, 0, left + 4, 64))
+    job = await world.imagine()
+    async with world.app.database.begin() as session:
+        await session.execute(update(Job).where(Job.id == job.id).values(quarantine="flagged"))
+    sha256 = world.app.images.save(encode_png(stripes, "", DigitalSource.TRAINED))
+    stored = StoredPicture(sha256, 64, 64, 100, 7, seen())
+    assert await world.app.jobs.finish(await world.claim(), [stored], seconds=1.0, busy_seconds=1.0)
+    review = await carded(world, job)
+    message = card(channel, review)
+    assert labels(message) == [*OPEN, "Show the pictures"]
+    assert await contrast(message) < 30
+    shown = await world.grace.click(message, label="Show the pictures")
+    assert shown.ephemeral
+    assert shown.response
+    assert await contrast(shown.response.message) > 100
+    assert "Only members with Manage Server" in told(await world.ada.click(message, label="Show the pictures"))
+    await world.grace.slash(world.channel, "review settings", blur=False)
+    job = await kept_back(world, who=world.bob)
+    assert labels(card(channel, await carded(world, job))) == OPEN
+
+
+async def contrast(message: discord.Message) -> float:
+    """The standard deviation of the grey values of a message's picture."""
+    [file] = message.attachments
+    assert file.is_spoiler()
+    return ImageStat.Stat(Image.open(io.BytesIO(await file.read())).convert("L")).stddev[0]
 
 
 async def test_a_rejected_request_ends_with_a_sentence_and_its_pictures_are_gone(world: World) -> None:

@@ -75,7 +75,7 @@ from limner.bot.ui.request.again import AgainButton
 from limner.bot.ui.request.asking import GoButton
 from limner.bot.ui.review import review_cards
 from limner.bot.ui.review.appeal import AppealButton
-from limner.bot.ui.review.review_cards import ReviewButton
+from limner.bot.ui.review.review_cards import ReviewButton, ShowButton
 from tests.reviewing import show_to
 from tests.rows import asked
 from tests.simulated_discord import World, png
@@ -255,6 +255,7 @@ BUTTONS: Table = {
     **each(GoButton, EVERYBODY, lambda _s, verb: GoButton(verb, 1), "go", "leave"),
     **each(AgainButton, {ASKER}, lambda s, _: AgainButton("remix", s.things.job.id), ""),
     **each(ReviewButton, MODERATORS, lambda s, verb: ReviewButton(verb, s.things.review.id), *review_cards.LOOKS),
+    **each(ShowButton, MODERATORS, lambda s, _: ShowButton(s.things.review.id), ""),
     **each(RuleButton, MODERATORS, lambda s, verb: RuleButton(verb, s.things.rule.id), *cards.LOOKS),
     **each(ListButton, MODERATORS, lambda _s, _: ListButton("Next", 1, ""), ""),
     **each(ImportButton, MODERATORS, lambda _s, _: ImportButton("automod", "Add"), ""),

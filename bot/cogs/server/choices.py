@@ -121,6 +121,12 @@ CHOICES = {
             OnEvasion.STRIKE: N_("Go to a moderator and bring a strike"),
         },
     ),
+    "blur": _switch(
+        N_("Pictures on review cards"),
+        "blurs_cards",
+        N_("Are hidden behind a click"),
+        N_("Are blurred; a button shows them to one moderator"),
+    ),
     "timeout": _switch(
         N_("Suspended members"),
         "times_out",

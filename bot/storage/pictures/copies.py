@@ -5,10 +5,12 @@ from __future__ import annotations
 import io
 from typing import Any
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 JPEG_QUALITIES = (92, 80, 65, 50, 35, 20)
 COPY_QUALITY = 85
+BLURRED_PARTS = 12
+"""How often the radius of a blur fits into the longer side."""
 
 MOST_LOSSLESS = 2048 * 2048
 """Most pixels for which lossless WebP is tried: larger pictures take many seconds and a third of a gigabyte."""
@@ -41,11 +43,16 @@ def fit(png: bytes, most: int) -> tuple[str, bytes] | None:
     return next((("jpg", file) for file in files if len(file) <= most), None)
 
 
-def small_copy(png: bytes, side: int, kind: str) -> bytes:
-    """A copy of at most so many pixels a side, as a file of the ``kind`` JPEG or WEBP, with the digital source type."""
+def small_copy(png: bytes, side: int, kind: str, *, is_blurred: bool = False) -> bytes:
+    """A copy of at most so many pixels a side, as a file of the ``kind`` JPEG or WEBP, with the digital source type.
+
+    A blurred one shows colours and no details.
+    """
     image = Image.open(io.BytesIO(png))
     small = image.convert("RGB")
     small.thumbnail((side, side))
+    if is_blurred:
+        small = small.filter(ImageFilter.GaussianBlur(max(small.size) / BLURRED_PARTS))
     return encode(small, kind, quality=COPY_QUALITY, xmp=image.info.get("xmp", b""))
 
 

@@ -133,9 +133,11 @@ class PictureDecoder:
         """The best file of a stored picture, or of an animation, within ``most`` bytes; None as for `fit`."""
         return (await (self.clips(sha256, most, animation) if animation else self.fit([sha256], most)))[0]
 
-    async def copies(self, pictures: Sequence[str], side: int, kind: str) -> list[bytes | None]:
+    async def copies(
+        self, pictures: Sequence[str], side: int, kind: str, *, is_blurred: bool = False
+    ) -> list[bytes | None]:
         """Small copies of stored pictures, as JPEG or WEBP; None where the file is missing or damaged."""
-        answers = await self._ask_own(pictures, do="copy", side=side, kind=kind)
+        answers = await self._ask_own(pictures, do="copy", side=side, kind=kind, is_blurred=is_blurred)
         return [data if header else None for header, data in answers]
 
     async def under_grid(self, sha256: str) -> bytes | None:

@@ -81,7 +81,7 @@ def _own(task: dict[str, Any], images: ImageStore, sha256: str) -> Decoded:
         if task["do"] == "fingerprint":
             return {"kind": "text"}, str(known_by(Image.open(io.BytesIO(png)))).encode()
         if task["do"] == "copy":
-            return {"kind": task["kind"]}, small_copy(png, task["side"], task["kind"])
+            return {"kind": task["kind"]}, small_copy(png, task["side"], task["kind"], is_blurred=task["is_blurred"])
         if task["do"] == "grid":
             return {"kind": "jpg"}, under_grid(png, task["side"], ROWS, COLUMNS)
     except BadPicture as error:

@@ -21,7 +21,7 @@ from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.translation import N_, _
 from limner.bot.ui.controls import NUMBER, ForModerators
 from limner.bot.ui.embeds import make_embed
-from limner.bot.ui.interactions import forbid_own
+from limner.bot.ui.interactions import forbid_own, tell
 from limner.bot.ui.job import job_messages
 
 Interaction = discord.Interaction[Any]
@@ -43,6 +43,7 @@ REASONS = {
     HoldReason.EXPLICIT: N_("The picture classifier finds it explicit."),
     HoldReason.REPORTED: N_("A member has reported it; its pictures are posted, and rejecting takes them away."),
 }
+NO_PICTURES = N_("These pictures are not there any more.")
 COLOURS = {ReviewState.OPEN: discord.Colour.gold(), ReviewState.APPROVED: discord.Colour.green()}
 TIME_OUTS = {
     TimeOut.WANTED: N_("Discord's time-out follows."),
@@ -85,12 +86,39 @@ class ReviewButton(
         await app.reviews.decide(review.id, LOOKS[self.verb][2], interaction.user.id)
 
 
-def card_buttons(review: Review, *, has_rule: bool) -> discord.ui.View:
+class ShowButton(ForModerators[discord.ui.Button[Any]], template=rf"limner:review:show:(?P<review>{NUMBER})"):
+    """Shows the pictures of a blurred card to the moderator who presses it; survives restarts."""
+
+    def __init__(self, review_id: int) -> None:
+        super().__init__(discord.ui.Button(label=_("Show the pictures"), custom_id=f"limner:review:show:{review_id}"))
+        self.review_id = review_id
+
+    @classmethod
+    async def from_custom_id(
+        cls, interaction: Interaction, item: discord.ui.Item[Any], match: re.Match[str], /
+    ) -> Self:
+        """The button that was pressed, in whichever process it was sent."""
+        return cls(int(match["review"]))
+
+    async def act(self, interaction: Interaction, app: App, guild_id: int) -> None:
+        """Send the pictures, which nobody else sees, as spoilers."""
+        review = await app.reviews.get(self.review_id)
+        if review.guild_id != guild_id:
+            raise NotFound
+        await interaction.response.defer(ephemeral=True, thinking=True)
+        job = await app.reviews.job_of(review)
+        files = await card_files(app, job) if job.deleted_at is None else []
+        await tell(interaction, "" if files else _(NO_PICTURES), files=files)
+
+
+def card_buttons(review: Review, *, has_rule: bool, is_blurred: bool) -> discord.ui.View:
     """The possible decisions; the last one only if one of the server's own rules matched."""
     view = discord.ui.View(timeout=None)
     if review.state == ReviewState.OPEN:
         for verb in LOOKS if has_rule else [verb for verb in LOOKS if verb != "ignore"]:
             view.add_item(ReviewButton(verb, review.id))
+        if is_blurred:
+            view.add_item(ShowButton(review.id))
     return view
 
 
@@ -131,10 +159,10 @@ def card_embed(
     )
 
 
-async def card_files(app: App, job: Job) -> list[discord.File]:
+async def card_files(app: App, job: Job, *, is_blurred: bool = False) -> list[discord.File]:
     """Small copies of a request's pictures as spoilers, where their files exist."""
     files = [image.sha256 for image in job.images]
-    copies = filter(None, await app.decoder.copies(files, COPY_SIDE, "JPEG"))
+    copies = filter(None, await app.decoder.copies(files, COPY_SIDE, "JPEG", is_blurred=is_blurred))
     return [
         discord.File(
             io.BytesIO(data),

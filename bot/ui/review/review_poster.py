@@ -150,11 +150,14 @@ class ReviewPoster:
         await self._app.reviews.mark_shown(review.id, ReviewState.OPEN, message_id)
 
     async def _send(self, review: Review, job: Job, channel_id: int) -> int:
-        files = await card_files(self._app, job)
+        is_blurred = (await self._app.guilds.get(review.guild_id)).blurs_cards
+        files = await card_files(self._app, job, is_blurred=is_blurred)
         channel = self._client.get_partial_messageable(channel_id, guild_id=review.guild_id)
         card = await channel.send(
             embed=await self._embed(review, job),
-            view=card_buttons(review, has_rule=bool(await self._own_rules(review, job))),
+            view=card_buttons(
+                review, has_rule=bool(await self._own_rules(review, job)), is_blurred=is_blurred and bool(files)
+            ),
             files=files,
             nonce=nonce("review", review.id, channel_id),
             allowed_mentions=SILENT,
