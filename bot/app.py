@@ -40,6 +40,7 @@ from limner.bot.storage.history.gallery_posts import GalleryPosts
 from limner.bot.storage.history.history import History
 from limner.bot.storage.history.meaning import Meaning
 from limner.bot.storage.history.pending_asks import PendingAsks
+from limner.bot.storage.history.preferences import Preferences
 from limner.bot.storage.history.ratings import Ratings
 from limner.bot.storage.members import Members
 from limner.bot.storage.pictures.budget import ByteBudget
@@ -89,6 +90,7 @@ class App:
     favourites: Favourites
     gallery_posts: GalleryPosts
     ratings: Ratings
+    preferences: Preferences
     blocked: BlockedPictures
     quarantine: Quarantine
     image_policy: ImagePolicy
@@ -158,6 +160,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             favourites=Favourites(database),
             gallery_posts=GalleryPosts(database),
             ratings=Ratings(database),
+            preferences=Preferences(database),
             blocked=blocked,
             quarantine=quarantine,
             image_policy=ImagePolicy(settings, guilds, blocked, quarantine),

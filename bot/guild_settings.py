@@ -73,6 +73,8 @@ class GuildSettings:
     expand: str = "on"
     #: Options of /imagine by their names, of a request whose member has not chosen them: model and style.
     usual_options: Mapping[str, str] = field(default_factory=dict[str, str])
+    #: Of how many results in a hundred the member is asked which of two pictures is better; None: the operator's.
+    compared_share: int | None = None
     #: Whether the manifests of pictures hold the words that they were painted from.
     signs_prompts: bool = False
     #: The server's own styles by name: title, prompt and negative (`bot.server_styles`).

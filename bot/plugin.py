@@ -43,6 +43,7 @@ from limner.bot.ui.delivery.erasing import Eraser
 from limner.bot.ui.delivery.exporting import Exporter
 from limner.bot.ui.delivery.gallery_channel import GalleryPoster
 from limner.bot.ui.delivery.places import Places
+from limner.bot.ui.job.comparing import PreferButton
 from limner.bot.ui.job.favourites import FavouriteButton, StarButton
 from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.ratings import RateButton
@@ -90,6 +91,7 @@ BUTTONS = (
     StarButton,
     FavouriteButton,
     RateButton,
+    PreferButton,
     RestyleButton,
     RestyleChoice,
     ListingButton,

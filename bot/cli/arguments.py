@@ -61,6 +61,7 @@ def _add_requests(add: Add) -> None:
     _add_history(add("history", help="what was asked for, newest first"))
 
     ratings = add("ratings", help="rated results as JSON lines, of members who let models be trained")
+    ratings.add_argument("--pairs", action="store_true", help="which of two pictures of a request is better, instead")
     ratings.add_argument("--out", type=Path, metavar="DIR", help="copy the pictures into this folder")
     ratings.set_defaults(verb=verbs.ratings)
 

@@ -122,10 +122,12 @@ def history(arguments: argparse.Namespace) -> int:
 
 
 def ratings(arguments: argparse.Namespace) -> int:
-    """Print rated results."""
+    """Print rated results, or which of two pictures is better."""
+    from limner.bot.cli.preferences import print_preferences
     from limner.bot.cli.ratings import print_ratings
 
-    asyncio.run(print_ratings(_settings(arguments), arguments.out))
+    printing = print_preferences if arguments.pairs else print_ratings
+    asyncio.run(printing(_settings(arguments), arguments.out))
     return 0
 
 

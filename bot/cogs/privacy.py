@@ -29,7 +29,8 @@ DAY = 86_400.0
 TITLE = N_("What is stored about you")
 KEPT = N_(
     "Your requests are kept with their words, options, place and time, their pictures, and small copies while they are "
-    "painted; the pictures that you gave; your favourites, folders, notes and ratings; what requests mean, in numbers; "
+    "painted; the pictures that you gave; your favourites, folders, notes, ratings and choices between "
+    "pictures; what requests mean, in numbers; "
     "your settings; and what moderators decided. Nothing is passed on, and nothing trains models unless /ratings "
     "allows it."
 )
@@ -43,6 +44,7 @@ LABELS = {
     "embeddings": N_("requests that are found by their meaning: {number}"),
     "exports": N_("exports on their way to you: {number}"),
     "ratings": N_("ratings of your results: {number}"),
+    "preferences": N_("choices between two pictures: {number}"),
     "rating_settings": N_("settings about ratings: {number}"),
     "reports": N_("requests that you reported: {number}"),
     "reviews": N_("requests that moderators looked at: {number}"),

@@ -62,7 +62,8 @@ def check_values(settings: SettingFields) -> None:
         _at_least(f"refused_{name}", getattr(settings, f"refused_{name}"), 0.01)
         _at_least(f"changes_{name}", getattr(settings, f"changes_{name}"), 0.01)
     _at_least("left_server_days", settings.left_server_days, 0.01)
-    for name, most in (("explicit_limit", 1.0), ("explicit_limit_restricted", 1.0), ("block_distance", 32)):
+    limits = {"explicit_limit": 1.0, "explicit_limit_restricted": 1.0, "block_distance": 32, "compared_share": 100}
+    for name, most in limits.items():
         if not 0 <= getattr(settings, name) <= most:
             raise SetupError(_("The setting `{name}` must be from 0 to {most}.", name=name, most=rounded(most)))
 

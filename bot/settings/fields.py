@@ -187,6 +187,10 @@ class SettingFields:
         {},
         "Pictures painted for each one kept, the best match to the idea: model = number, from 1 to 8.",
     )
+    compared_share: int = setting(
+        0,
+        "Of how many results in a hundred members who let models be trained are asked which of two pictures is better.",
+    )
     segmentation_model: str = setting(
         "",
         "Segmentation model for words that name a part of a picture: a CLIPSeg folder or hub name of transformers; "

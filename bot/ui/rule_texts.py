@@ -82,6 +82,7 @@ FIELDS = {
     "expand": N_("Expansion"),
     "house_rules": N_("House rules"),
     "shares_pictures": N_("Posted pictures for everybody"),
+    "compared_share": N_("Results in a hundred with the question which picture is better"),
     "keep_days": N_("Days for which requests are kept (0: no end)"),
     "refused_days": N_("Days for which refused requests are kept (0: the operator's)"),
     "gallery_channel_id": N_("Gallery channel"),
@@ -94,6 +95,7 @@ NONE = {
     "expires_at": N_("never"),
     **dict.fromkeys(("review_channel_id", "gallery_channel_id"), N_("none")),
     "explicit_limit": N_("the operator's"),
+    "compared_share": N_("the operator's"),
     "explicit_limit_restricted": N_("the operator's"),
 }
 A_TEXT = N_("a text")

@@ -278,6 +278,7 @@ async def test_an_erased_member_is_nowhere(world: World, caplog: pytest.LogCaptu
     await app.favourites.keep(ada.id, painted.images[0].id, "Zanzibar", "a note from zanzibar")
     await app.ratings.choose(ada.id, is_shown=True, is_training=True)
     await app.ratings.rate(painted, is_good=True)
+    await app.preferences.prefer(painted, better=1, worse=2)
     await app.meaning.rows.write({painted.id: np.ones(64, np.float32)})
     waiting = await world.imagine("a waiting zanzibarian giraffe")
     running = await world.claim()

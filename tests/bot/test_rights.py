@@ -51,6 +51,7 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.styles import Style
 from limner.bot.ui.interactions import NOT_YOUR_OWN, OWNERS_ONLY
+from limner.bot.ui.job.comparing import NOTHING, PreferButton
 from limner.bot.ui.job.favourites import FavouriteButton, StarButton
 from limner.bot.ui.job.job_buttons import JobButton
 from limner.bot.ui.job.ratings import FACES, RateButton
@@ -239,6 +240,7 @@ BUTTONS: Table = {
     **each(StarButton, {ASKER}, lambda s, _: StarButton(s.things.job.id, 1), ""),
     **each(FavouriteButton, EVERYBODY, lambda _s, verb: FavouriteButton(verb, 1), "keep", "unstar"),
     **each(RateButton, {ASKER}, lambda s, verb: RateButton(verb, s.things.job.id), *FACES),
+    **each(PreferButton, {ASKER}, lambda s, _: PreferButton(NOTHING, NOTHING, s.things.job.id), ""),
     **each(RestyleButton, {ASKER}, lambda s, _: RestyleButton(s.things.job.id), ""),
     (RestyleChoice, ""): ({ASKER}, lambda s: (RestyleChoice(s.things.job.id, 0, {"1:ink": "Picture 1"}), ["1:ink"])),
     **each(TurnButton, EVERYBODY, lambda _s, _: TurnButton("Next", "n", Key(1, 0), ""), ""),

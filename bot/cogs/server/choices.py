@@ -16,6 +16,8 @@ from limner.bot.translation import N_, _
 from limner.bot.ui.member_choices import UNCHOSEN, Offered, of_languages
 
 AS_OPERATOR = N_("As the bot's operator has it")
+OF_RESULTS = N_("Members who let models be trained are asked about {share} of 100 results")
+SHARES = (10, 25, 50, 100)
 LONGEST_SUBJECT = 70
 """Characters of a subject that a select's id has room for."""
 
@@ -105,6 +107,16 @@ CHOICES = {
         "signs_prompts",
         N_("Their manifest says how they were painted, without the words"),
         N_("Their manifest says how they were painted, with the words"),
+    ),
+    "comparing": ServerChoice(
+        N_("Which of two pictures is better"),
+        lambda _app, _settings: [
+            Offered(UNCHOSEN, _(AS_OPERATOR)),
+            Offered("0", _("Nobody is asked")),
+            *(Offered(str(share), _(OF_RESULTS, share=share)) for share in SHARES),
+        ],
+        lambda settings: UNCHOSEN if settings.compared_share is None else str(settings.compared_share),
+        lambda _settings, value: {"compared_share": None if value == UNCHOSEN else int(value)},
     ),
     "negative": _switch(
         N_("Negative prompts"),

@@ -44,7 +44,7 @@ FORMS = {
 NO_STYLES: Mapping[str, Style] = MappingProxyType({})
 TYPED = ("style", "model")
 """Settings that may have more values than a list has room for."""
-ON_PAINTING = ("model", "style", "language", "expand", "sharing", "signing")
+ON_PAINTING = ("model", "style", "language", "expand", "sharing", "signing", "comparing")
 ON_REVIEW = ("blur", "negative", "evasion", "timeout")
 """The choices of two pages."""
 PLACES = (

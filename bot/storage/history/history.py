@@ -26,7 +26,7 @@ from limner.bot.storage.tables.asking_tables import PendingAsk
 from limner.bot.storage.tables.embedding_tables import Embedding
 from limner.bot.storage.tables.models import REFUSED, AnswerToken, Image, InputPicture, Job, ReferencePicture
 from limner.bot.storage.tables.moderation_tables import Review
-from limner.bot.storage.tables.rating_tables import Rating
+from limner.bot.storage.tables.rating_tables import Preference, Rating
 
 ABANDONED_SECONDS = 3600.0
 """How long a saved picture may wait for its row; longer than a busy database takes."""
@@ -187,6 +187,7 @@ class History:
             await shared_sql.forget_tokens(session, AnswerToken.job_id.in_(ids))
             await favourites.forget(session, Job.id.in_(ids))
             await session.execute(delete(Rating).where(Rating.job_id.in_(ids)))
+            await session.execute(delete(Preference).where(Preference.job_id.in_(ids)))
             await session.execute(delete(Embedding).where(Embedding.job_id.in_(ids)))
         await self.erase(ids)
 

@@ -1,4 +1,4 @@
-"""Tables for what members think of their results, and whether models may be trained with it."""
+"""Tables for what members think of their results and prefer, and whether models may be trained with it."""
 
 from __future__ import annotations
 
@@ -22,6 +22,22 @@ class Rating(Base, kw_only=True, eq=False):
     rated_at: Mapped[float] = mapped_column(Double)
 
 
+class Preference(Base, kw_only=True, eq=False):
+    """Which of two pictures of their own request a member likes better; it goes with the request."""
+
+    __tablename__ = "preferences"
+
+    job_id: Mapped[int] = mapped_column(
+        ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
+    )
+    user_id: Mapped[int] = mapped_column(Snowflake, index=True)
+    #: The pictures' numbers, from 1.
+    better: Mapped[int]
+    worse: Mapped[int]
+    #: Unix seconds.
+    chosen_at: Mapped[float] = mapped_column(Double)
+
+
 class RatingSettings(Base, kw_only=True, eq=False):
     """What a member has chosen about ratings; no row: neither."""
 
@@ -30,5 +46,5 @@ class RatingSettings(Base, kw_only=True, eq=False):
     user_id: Mapped[int] = mapped_column(Snowflake, primary_key=True, autoincrement=False)
     #: Whether their results have the two faces.
     is_shown: Mapped[bool] = mapped_column(default=False, server_default=false())
-    #: Whether their ratings are training data.
+    #: Whether their ratings and preferences are training data.
     is_training: Mapped[bool] = mapped_column(default=False, server_default=false())

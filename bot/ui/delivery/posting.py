@@ -17,6 +17,7 @@ from limner.bot.reasons import JobKind, JobStatus
 from limner.bot.storage.tables.models import Job
 from limner.bot.ui.delivery.result_message import result_message
 from limner.bot.ui.interactions import SILENT
+from limner.bot.ui.job.comparing import is_compared
 from limner.bot.ui.job.job_buttons import buttons, is_of
 from limner.bot.ui.job.restyle import restyle_items
 
@@ -145,7 +146,8 @@ class Posting:
         settings = self._app.settings
         if files and job.status == JobStatus.SUCCEEDED:
             is_rated = job.kind != JobKind.EXPLAIN and (await self._app.ratings.settings(job.user_id)).is_shown
-            return {"content": None, "view": result_message(settings, job, text, files, is_rated=is_rated)}
+            asks = {"is_rated": is_rated, "is_compared": await is_compared(self._app, job)}
+            return {"content": None, "view": result_message(settings, job, text, files, **asks)}
         card = settings.cards.get(job.request["model"])
         view = buttons(job, steers=card is None or card.steers)
         for item in restyle_items(job, settings.offered):

@@ -9,6 +9,7 @@ import discord
 
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
+from limner.bot.ui.job.comparing import comparing_items
 from limner.bot.ui.job.favourites import star_items
 from limner.bot.ui.job.job_buttons import items
 from limner.bot.ui.job.ratings import rating_items
@@ -21,9 +22,17 @@ IN_A_ROW = 5
 
 
 def result_message(
-    settings: Settings, job: Job, text: str, files: Sequence[discord.File], *, is_rated: bool = False
+    settings: Settings,
+    job: Job,
+    text: str,
+    files: Sequence[discord.File],
+    *,
+    is_rated: bool = False,
+    is_compared: bool = False,
 ) -> discord.ui.LayoutView:
-    """A job's text as Components V2, under a gallery of its files if there are any; `is_rated` adds two faces.
+    """A job's text as Components V2, under a gallery of its files if there are any.
+
+    ``is_rated`` adds two faces, ``is_compared`` the question which of two pictures is better.
 
     An animation's video is a file to take along, as the gallery shows the same.
     """
@@ -37,7 +46,9 @@ def result_message(
     for row in _rows(settings, job):
         box.add_item(discord.ui.ActionRow(*row))
     if is_rated:
-        box.add_item(discord.ui.ActionRow(*rating_items(job)))
+        box.add_item(discord.ui.ActionRow[Any](*rating_items(job)))
+    for item in comparing_items(job) if is_compared else ():
+        box.add_item(item)
     return discord.ui.LayoutView(timeout=None).add_item(box)
 
 
