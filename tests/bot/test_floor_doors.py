@@ -42,40 +42,53 @@ def settings(settings: Settings, tiny: Path, tmp_path: Path) -> Settings:
     return settings.using(models=models, image_text_model="there/is-one", segmentation_model="there/is-one")
 
 
-async def stopped(world: World, door: str, result: simcord.InteractionResult) -> None:
+async def stopped(world: World, door: str, result: simcord.InteractionResult, code: str = CODE) -> None:
     """What a member sees, and the row, which has no word."""
     assert "refused everywhere" in told(result), (door, told(result))
     row = await world.newest()
-    assert (row.status, row.reason_code) == (JobStatus.REFUSED, CODE), door
+    assert (row.status, row.reason_code) == (JobStatus.REFUSED, code), door
     kept = str([row.idea, row.request, row.prompt, row.expansion, row.notes, row.search_text, row.input_name])
-    assert BARE not in kept, door
-    assert "child" not in kept, door
+    assert not [word for word in (BARE, "child", "watson") if word in kept], door
     await world.app.history.delete(row.id)  # so that members are not kept waiting for having been refused too often
 
 
-async def test_every_option_of_a_request(world: World) -> None:
+@pytest.mark.parametrize(("subject", "who"), [("minors", CHILD), ("persons", "emma watson")])
+async def test_every_option_of_a_request(world: World, subject: str, who: str) -> None:
     world.restrict(True)
+    named = who.replace(" ", "_")
     put_lora(world.settings, BARE)
+    put_lora(world.settings, named)
     folder = world.settings.data / FOLDER
     folder.mkdir()
     (folder / "look.txt").write_text(f"{BARE}\n")
-    style = {"title": "Look", "prompt": f"{{prompt}}, {BARE}", "negative": ""}
-    await world.app.guilds.change(world.guild.id, 1, own_styles={"look": style}, explicit_limit_restricted=1.0)
+    (folder / "who.txt").write_text(f"{who}\n")
+    styles = {"look": f"{{prompt}}, {BARE}", "who": f"{who}, {{prompt}}"}
+    own_styles = {name: {"title": name, "prompt": text, "negative": ""} for name, text in styles.items()}
+    await world.app.guilds.change(world.guild.id, 1, own_styles=own_styles, explicit_limit_restricted=1.0)
+    await world.grace.slash(world.channel, "lists add", name="dress", file=("a.txt", f"{BARE}\n".encode()))
     doors: dict[str, dict[str, object]] = {
-        "idea": {"prompt": BOTH},
-        "negative prompt": {"prompt": CHILD, "negative": "clothes"},
-        "flag": {"prompt": f"{CHILD} --no clothes"},
-        "braces": {"prompt": f"{CHILD} {{{BARE}, a fox}}"},
-        "a server's style": {"prompt": CHILD, "style": "look"},
-        "LoRA": {"prompt": CHILD, "lora": BARE},
-        "wildcard": {"prompt": f"{CHILD} __look__"},
-        "file name": {"prompt": CHILD, "image": (f"{BARE}.png", png())},
+        "idea": {"prompt": f"{who} {BARE}"},
+        "negative prompt": {"prompt": who, "negative": "clothes"},
+        "flag": {"prompt": f"{who} --no clothes"},
+        "braces": {"prompt": f"{who} {{{BARE}, a fox}}"},
+        "a server's style": {"prompt": who, "style": "look"},
+        "a server's style of somebody": {"prompt": f"{BARE} on a sofa", "style": "who"},
+        "LoRA": {"prompt": who, "lora": BARE},
+        "LoRA of somebody": {"prompt": f"{BARE} on a sofa", "lora": named},
+        "wildcard": {"prompt": f"{who} __look__"},
+        "wildcard of somebody": {"prompt": f"{BARE}, __who__"},
+        "a server's wildcard": {"prompt": f"{who} __dress__"},
+        "file name": {"prompt": who, "image": (f"{BARE}.png", png())},
+        "file name of somebody": {"prompt": f"{BARE} on a sofa", "image": (f"{named}.png", png())},
     }
+    code = f"filter:floor-{subject}"
     for door, options in doors.items():
-        await stopped(world, door, await world.ada.slash(world.channel, "imagine", **options))
-    named = await world.ada.slash(world.channel, "describe", picture=(f"{BARE}_child.png", png()))
-    await stopped(world, "file name of /describe", named)
-    await stopped(world, "direct message", await world.ada.user.slash("imagine", prompt=BOTH))
+        await stopped(world, door, await world.ada.slash(world.channel, "imagine", **options), code)
+    animated = await world.ada.slash(world.channel, "animate", prompts=f"{who} | {BARE}")
+    await stopped(world, "the prompts of an animation", animated, code)
+    described = await world.ada.slash(world.channel, "describe", picture=(f"{BARE}_{named}.png", png()))
+    await stopped(world, "file name of /describe", described, code)
+    await stopped(world, "direct message", await world.ada.user.slash("imagine", prompt=f"{who} {BARE}"), code)
 
 
 async def test_every_server_that_is_for_adults(world: World) -> None:
@@ -140,8 +153,10 @@ async def test_what_a_rule_puts_in_the_place_of_words(world: World) -> None:
 
 
 def test_the_command(tmp_path: Path) -> None:
-    code, printed, complaint = limner(tmp_path / "data", "imagine", CHILD, "--negative", "clothes")
+    file, data = tmp_path / f"{BARE}.png", tmp_path / "data"
+    file.write_bytes(png())
+    code, printed, complaint = limner(data, "imagine", CHILD, "--image", str(file))
     assert (code, printed) == (2, "")
     assert "refused everywhere" in complaint
-    [row] = rows(tmp_path / "data")
+    [row] = rows(data)
     assert (row["status"], row["reason_code"], row["idea"]) == (JobStatus.REFUSED, CODE, "")
