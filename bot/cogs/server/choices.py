@@ -105,8 +105,8 @@ CHOICES = {
     "signing": _switch(
         N_("Signed pictures"),
         "signs_prompts",
-        N_("Their manifest says how they were painted, without the words"),
-        N_("Their manifest says how they were painted, with the words"),
+        N_("Without the words in their manifest"),
+        N_("With the words in their manifest"),
     ),
     "comparing": ServerChoice(
         N_("Which of two pictures is better"),
@@ -137,7 +137,7 @@ CHOICES = {
         N_("Pictures on review cards"),
         "blurs_cards",
         N_("Are hidden behind a click"),
-        N_("Are blurred; a button shows them to one moderator"),
+        N_("Are blurred, with a button that shows them"),
     ),
     "timeout": _switch(
         N_("Suspended members"),
