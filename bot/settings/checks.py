@@ -109,7 +109,9 @@ def check_models(settings: SettingFields, english: Collection[str], found: Colle
         )
     is_known = all(name in found and kind in QUANTIZED for name, kind in settings.quantize.items())
     if not is_known or (settings.quantize and settings.servers_paint):
-        raise SetupError(_("The setting `quantize` must be a list of model = int8 or nf4, of models on this machine."))
+        raise SetupError(
+            _("The setting `quantize` must be a list of model = int8, fp8 or nf4, of models on this machine.")
+        )
     if settings.servers_paint:
         _check_images(settings)
     _check_image_text_model(settings)

@@ -60,7 +60,7 @@ class SettingFields:
         "auto", "Where the models run: auto (every GPU, else the CPU), or a list such as cuda:0,cuda:1; mps; cpu."
     )
     quantize: dict[str, str] = table(
-        {}, "Models whose denoiser and text encoders keep their weights in fewer bits: model = int8 or nf4."
+        {}, "Models whose denoiser and text encoders keep their weights in fewer bits: model = int8, fp8 or nf4."
     )
     dtype: str = setting(
         "auto",

@@ -25,7 +25,7 @@ NUMBERS = {
     "enhance_strength": (float, 0.05, 1),
 }
 """Number fields: whether they are whole, and their range."""
-QUANTIZED = ("int8", "nf4")
+QUANTIZED = ("int8", "fp8", "nf4")
 """How weights can be kept in fewer bits."""
 SWITCHES = (
     *("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout"),
@@ -95,7 +95,7 @@ def _wanted(name: str, value: Any) -> str | None:
             else sentence("{one} or {other}", **dict(zip(("one", "other"), CHOICES[name], strict=True)))
         )
     if name == "quantize":
-        return None if value in QUANTIZED else sentence("int8 or nf4")
+        return None if value in QUANTIZED else sentence("int8, fp8 or nf4")
     if name in TEXTS:
         is_right = isinstance(value, str) and len(value) <= TEXTS[name]
         return None if is_right else sentence("a text of at most {most} characters", most=TEXTS[name])

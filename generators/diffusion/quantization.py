@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 WHOLE = ("vae", "image_encoder", "safety_checker")
 """Parts whose weights stay as they are: they are small, and errors of the autoencoder are seen at once."""
+FP8 = torch.float8_e4m3fn
+"""4 bits for the exponent and 3 for the fraction, as checkpoints in fp8 have them."""
 BLOCK = 64
 """Weights that share a scale in 4 bits."""
 NF4 = torch.tensor(
@@ -37,10 +39,10 @@ PAIRS = torch.stack([NF4.repeat_interleave(16), NF4.repeat(16)], dim=1)
 def quantize(pipe: DiffusionPipeline, kind: str) -> None:
     """Keep the weights of a pipeline's denoiser and text encoders in fewer bits.
 
-    ``int8`` keeps whole numbers with a scale for each output, ``nf4`` NormalFloat's numbers of 4 bits with a scale for
-    each `BLOCK` of them. They are multiplied out again in each call (weight-only quantization, symmetric, by rounding
-    to the nearest), in the precision of what the layer reads. Normalisation layers, biases and embeddings stay as they
-    are.
+    ``int8`` keeps whole numbers with a scale for each output, ``fp8`` floating-point numbers with one, ``nf4``
+    NormalFloat's numbers of 4 bits with a scale for each `BLOCK` of them. They are multiplied out again in each call
+    (weight-only quantization, symmetric, by rounding to the nearest), in the precision of what the layer reads.
+    Normalisation layers, biases and embeddings stay as they are.
     """
     for name, part in pipe.components.items():
         if isinstance(part, nn.Module) and name not in WHOLE:
@@ -83,10 +85,12 @@ def _replace_layers(module: nn.Module, kind: str) -> None:
 
 def _take_over(layer: Any, whole: Any, kind: str) -> None:
     """Give a layer everything of another one, its weights as whole numbers and their scales."""
-    vars(layer).update({**vars(whole), "_parameters": dict(whole._parameters), "shape": whole.weight.shape})
+    kept = {"_parameters": dict(whole._parameters), "shape": whole.weight.shape, "kind": kind}
+    vars(layer).update({**vars(whole), **kept})
     weight = whole.weight.data.flatten(1).float()
-    numbers, scale = _in_8_bits(weight) if kind == "int8" else _in_4_bits(weight)
-    layer.weight = nn.Parameter(numbers, requires_grad=False)
+    numbers, scale = {"int8": _in_8_bits, "fp8": _in_floats, "nf4": _in_4_bits}[kind](weight)
+    # T5 turns what it reads into the type of its weights, and a model's type is that of its floating-point weights.
+    layer.weight = nn.Parameter(numbers.view(torch.int8), requires_grad=False)
     layer.scale = nn.Parameter(scale.to(whole.weight.dtype), requires_grad=False)
 
 
@@ -94,6 +98,12 @@ def _in_8_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
     """Numbers from -127 to 127, and a scale for each output."""
     scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-12) / 127
     return (weight / scale).round().to(torch.int8), scale
+
+
+def _in_floats(weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Floating-point numbers of 8 bits up to their largest, and a scale for each output."""
+    scale = weight.abs().amax(1, keepdim=True).clamp(min=1e-12) / torch.finfo(FP8).max
+    return (weight / scale).to(FP8), scale
 
 
 def _in_4_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
@@ -107,8 +117,9 @@ def _in_4_bits(weight: Tensor) -> tuple[Tensor, Tensor]:
 
 def _whole(layer: Any, read: Tensor) -> Tensor:
     scale = layer.scale.to(read.dtype)
-    if layer.weight.dtype == torch.int8:
-        return (layer.weight.to(read.dtype) * scale).view(layer.shape)
-    values = functional.embedding(layer.weight.int(), PAIRS.to(read)).flatten(2)
+    if layer.kind != "nf4":
+        numbers = layer.weight.view(FP8) if layer.kind == "fp8" else layer.weight
+        return (numbers.to(read.dtype) * scale).view(layer.shape)
+    values = functional.embedding(layer.weight.view(torch.uint8).int(), PAIRS.to(read)).flatten(2)
     weights = (values * scale).flatten(1)
     return weights[:, : layer.shape[1:].numel()].reshape(layer.shape)

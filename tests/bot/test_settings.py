@@ -225,7 +225,7 @@ def test_weights_in_fewer_bits_are_for_models_that_can(tmp_path: Path):
     assert (settings.cards["doodle"].quantize, settings.cards["gan"].quantize) == ("int8", "")
     assert "gan" in settings.using(quantize={"gan": "int8"}).broken_models
     for wrong in ({"doodle": "int4"}, {"other": "int8"}):
-        with pytest.raises(SetupError, match="must be a list of model = int8 or nf4"):
+        with pytest.raises(SetupError, match="must be a list of model = int8, fp8 or nf4"):
             settings.using(quantize=wrong).check()
 
 

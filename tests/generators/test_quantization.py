@@ -15,11 +15,11 @@ from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.diffusion.memory import weights
 from limner.generators.diffusion.quantization import NF4, quantize
 from tests.generators.test_families import paint
-from tests.tiny_models import FAMILIES, tiny_request, write_tiny_lora
+from tests.tiny_models import FAMILIES, tiny_request, tiny_t5, write_tiny_lora
 from tests.tiny_transformers import TRANSFORMERS, write_tiny_transformer
 
 SIDE = 32
-KINDS = {"int8": 0.02, "nf4": 0.15}
+KINDS = {"int8": 0.02, "fp8": 0.05, "nf4": 0.15}
 """How far a layer's answer may be from the whole weights', relative to its size."""
 
 
@@ -87,6 +87,17 @@ def test_each_layer_computes_what_it_computed(kind: str, most: float, dtype: tor
     assert kept == {1}
     error = (layers(inputs) - expected).float().norm() / expected.float().norm()
     assert error < most
+
+
+@pytest.mark.parametrize(("kind", "most"), KINDS.items())
+def test_t5_reads_words_through_them(kind: str, most: float):
+    """Its layers turn what they read into the type of their weights, unless these are whole numbers of 8 bits."""
+    torch.manual_seed(0)
+    encoder, tokens = tiny_t5(32).eval(), torch.arange(4, 20)[None]
+    expected = encoder(tokens).last_hidden_state
+    quantize(type("Pipe", (), {"components": {"text_encoder": encoder}})(), kind)
+    error = (encoder(tokens).last_hidden_state - expected).norm() / expected.norm()
+    assert 0 < error < 2 * most
 
 
 def test_numbers_of_4_bits_are_those_of_the_paper():
