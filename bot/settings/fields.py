@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+SHIPPED_SEGMENTATION = "pretrained:segmentation"
+
 
 def setting(default: str | float | Path, meaning: str) -> Any:
     """A field with its meaning, for the docs."""
@@ -192,9 +194,9 @@ class SettingFields:
         "Of how many results in a hundred members who let models be trained are asked which of two pictures is better.",
     )
     segmentation_model: str = setting(
-        "",
-        "Segmentation model for words that name a part of a picture: a CLIPSeg folder or hub name of transformers; "
-        "empty: none.",
+        SHIPPED_SEGMENTATION,
+        "Segmentation model for words that name a part of a picture: a CLIPSeg folder or hub name of transformers, a "
+        "folder of `limner train segmentation`, or a `pretrained:` name; empty: none.",
     )
     upscaler: str = setting("", "Upscaling model, a safetensors file that spandrel reads; empty means Lanczos.")
 

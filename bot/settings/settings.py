@@ -13,7 +13,7 @@ from urllib.parse import quote
 from limner.bot.errors import SetupError
 from limner.bot.provenance.signing import FOLDER, Signing
 from limner.bot.settings.checks import check_devices, check_models, check_values, encryption_key, weights
-from limner.bot.settings.fields import SettingFields, setting_names
+from limner.bot.settings.fields import SHIPPED_SEGMENTATION, SettingFields, setting_names
 from limner.bot.settings.model_sources import model_source
 from limner.bot.settings.offered_models import OfferedModels
 from limner.bot.settings.sources import convert, read_environment, read_file, to_text
@@ -95,6 +95,15 @@ class Settings(SettingFields):
     def image_text_source(self) -> str:
         """The image-text model's folder or hub name."""
         return model_source(self.image_text_model)
+
+    @cached_property
+    def segmentation_source(self) -> str:
+        """The segmentation model's folder or hub name."""
+        return model_source(self.segmentation_model)
+
+    def finds_parts(self, card: ModelCard) -> bool:
+        """Whether words may name a part of a model's pictures; what ships knows the try-out model's drawings only."""
+        return bool(self.segmentation_model) and (card.is_tryout or self.segmentation_model != SHIPPED_SEGMENTATION)
 
     def candidates_of(self, model: str) -> int:
         """How many pictures of a model are painted for each one kept."""

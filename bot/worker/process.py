@@ -138,7 +138,7 @@ def open_scoring(settings: Settings) -> ScoringThread:
     def load_text_segmentation() -> TextSegmentation:
         from limner.generators.vision.segmentation import load_segmentation
 
-        return load_segmentation(settings.segmentation_model, device=settings.image_text_device)
+        return load_segmentation(settings.segmentation_source, device=settings.image_text_device)
 
     return ScoringThread(load_image_text_model, make_finisher, load_text_segmentation)
 

@@ -18,7 +18,7 @@ from transformers import AutoProcessor, CLIPSegForImageSegmentation, CLIPTokeniz
 
 from limner.generators.errors import ModelNotFound
 from limner.generators.loading import loading
-from limner.generators.vision.segmentation_network import CONFIG, MODEL_TYPE, SegmentationNetwork
+from limner.generators.vision.segmentation_network import CONFIG, MODEL_TYPE, SegmentationNetwork, found
 
 CLIPSEG = "clipseg"
 """The kind of transformers' models that are read."""
@@ -83,15 +83,18 @@ class DrawingSegmentation:
         """As `TextSegmentation` says; a picture that is no square is read in squares, which overlap."""
         device = self._network.out.weight.device
         ids = self._tokenizer([words], truncation=True, return_tensors="pt").input_ids.to(device)
-        found = torch.zeros(image.height, image.width)
+        logits, times = torch.zeros(2, image.height, image.width)
         picture, edge, side = image.convert("RGB"), min(image.size), self._network.side
         for left, top in _corners(image.width, image.height):
             square = picture.crop((left, top, left + edge, top + edge)).resize((side, side), Image.Resampling.BICUBIC)
             with torch.inference_mode():
-                logits = self._network(_pixels(square).to(device), ids)[None]  # (1, 1, side, side)
-            large = functional.interpolate(logits, (edge, edge), mode="bilinear", align_corners=False)[0, 0].cpu()
-            found[top : top + edge, left : left + edge] += large
-        return _mask(found > 0)
+                small = self._network(_pixels(square).to(device), ids)[None]  # (1, 1, side, side)
+            place = slice(top, top + edge), slice(left, left + edge)
+            logits[place] += functional.interpolate(small, (edge, edge), mode="bilinear", align_corners=False)[
+                0, 0
+            ].cpu()
+            times[place] += 1
+        return _mask(found((logits / times)[None])[0])
 
 
 def _corners(width: int, height: int) -> Iterator[tuple[int, int]]:

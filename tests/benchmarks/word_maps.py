@@ -86,24 +86,34 @@ def _row(generator: DiffusionGenerator, card: ModelCard, scenes: Sequence[Scene]
 def _painted(
     generator: DiffusionGenerator, card: ModelCard, scenes: Sequence[Scene], start: int, more: dict[str, Any]
 ) -> list[tuple[Scene, tuple[WordMap, ...]]]:
-    for number, scene in enumerate(scenes):
-        given = {"init_image": _address(scene.image), **more} if more else {}
-        generator.admit(str(number), request_of(card, scene.caption, start + number, **given))
+    given = [{"init_image": address(scene.image), **more} if more else {} for scene in scenes]
+    asked = [request_of(card, scene.caption, start + n, **given[n]) for n, scene in enumerate(scenes)]
+    return [(scene, event.maps) for scene, event in zip(scenes, paint(generator, asked), strict=True)]
+
+
+def paint(generator: DiffusionGenerator, asked: Sequence[GenerationRequest]) -> list[Finished]:
+    """Paint requests together, and give what came of each."""
+    for number, request in enumerate(asked):
+        generator.admit(str(number), request)
     found: dict[str, Finished] = {}
-    while len(found) < len(scenes):
+    while len(found) < len(asked):
         for event in generator.step():
             if isinstance(event, Failed):
                 raise event.error
             if isinstance(event, Finished):
                 found[event.key] = event
-    return [(scene, found[str(number)].maps) for number, scene in enumerate(scenes)]
+    return [found[str(number)] for number in range(len(asked))]
 
 
 def request_of(card: ModelCard, prompt: str, seed: int, **more: Any) -> GenerationRequest:
     """A request to explain, as the model paints by itself."""
-    usual = {"width": card.width, "height": card.height, "num_inference_steps": card.num_inference_steps}
+    usual: dict[str, Any] = {
+        "width": card.width,
+        "height": card.height,
+        "num_inference_steps": card.num_inference_steps,
+    }
     usual |= {"guidance_scale": card.guidance_scale, "explained": True}
-    return GenerationRequest(prompt=prompt, model=card.name, seed=seed, **usual, **more)
+    return GenerationRequest(prompt=prompt, model=card.name, seed=seed, **usual | more)
 
 
 def masses(scene: Scene, maps: Sequence[WordMap]) -> list[Masses]:
@@ -138,7 +148,8 @@ def _inside(scene: Scene, number: int, shape: tuple[int, ...]) -> np.ndarray:
     return np.outer((upper <= down) & (down < lower), (left <= across) & (across < right)).astype(float)
 
 
-def _address(image: Image.Image) -> str:
+def address(image: Image.Image) -> str:
+    """The picture as a ``data:`` URI."""
     file = io.BytesIO()
     image.save(file, "PNG")
     return f"data:image/png;base64,{b64encode(file.getvalue()).decode()}"

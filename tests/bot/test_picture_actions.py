@@ -14,6 +14,7 @@ from sqlalchemy import update
 from limner.bot.errors import NotYours
 from limner.bot.reasons import JobKind
 from limner.bot.settings import Settings
+from limner.bot.settings.fields import SHIPPED_SEGMENTATION
 from limner.bot.storage.pictures.decoder import BLACK, KIND, WHITE
 from limner.bot.storage.tables.models import Job
 from limner.bot.ui.picture.region_form import ALL_PARTS, CELLS, NO_PART, ONE_WAY
@@ -270,13 +271,20 @@ async def test_words_name_a_part_where_a_model_finds_it(world: World) -> None:
     first = await painted(world)
     grid = await under_grid(world, first, world.ada)
     usual: dict[str, Any] = {"idea": "a green hat", "rest": ["exact"]}
-    form = await press(grid, world.ada, "Choose the part")
-    assert form.modal
-    assert "part" not in str(form.modal["components"])
-    assert "in words" not in told(grid)
-    vars(world.app.settings)["segmentation_model"] = "there/is-one"
-    grid = await under_grid(world, first, world.ada)
-    assert "name the part in words" in told(grid)
+    for model, source, is_offered in (
+        ("tiny", SHIPPED_SEGMENTATION, False),  # it knows doodle's pictures only
+        ("doodle", SHIPPED_SEGMENTATION, True),
+        ("doodle", "", False),
+        ("tiny", "there/is-one", True),
+    ):
+        vars(world.app.settings)["segmentation_model"] = source
+        async with world.app.database.begin() as session:
+            await session.execute(update(Job).values(request={**first.request, "model": model}))
+        grid = await under_grid(world, first, world.ada)
+        form = await press(grid, world.ada, "Choose the part")
+        assert form.modal
+        assert ("name the part in words" in told(grid)) == is_offered
+        assert ("part" in str(form.modal["components"])) == is_offered
     await world.app.filters.add(world.guild.id, "naughty", world.grace.id)
     wrong = {"naughty": "The part has words that are not allowed here", "the hat": ONE_WAY}
     for part, sentence in wrong.items():

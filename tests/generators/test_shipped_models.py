@@ -4,6 +4,7 @@
 import logging
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from diffusers import DiffusionPipeline, StableDiffusionPipeline
@@ -15,6 +16,7 @@ from limner.generators.cards.model_card import ModelCard
 from limner.generators.executor import Executor
 from limner.generators.training.doodle.pictograms import read_nouns, with_article
 from limner.generators.vision.clip import FolderImageTextModel
+from limner.generators.vision.segmentation import load_segmentation
 from tests.tiny_models import tiny_request
 
 pytestmark = pytest.mark.xdist_group("shipped_models")  # they share what takes long to make
@@ -67,3 +69,15 @@ def test_what_is_drawn_can_be_put_into_words(painted: list[Image.Image]):
     assert model.can_describe
     said = [model.describe(image) for image in painted]
     assert sum(asked in words for words, asked in zip(said, ASKED, strict=True)) >= 9, said
+
+
+@pytest.mark.slow
+def test_words_find_what_is_drawn_and_nothing_else(painted: list[Image.Image]):
+    folder = PRETRAINED / "segmentation"
+    assert sum(file.stat().st_size for file in folder.iterdir()) <= 8_000_000
+    model = load_segmentation(str(folder))
+    shares = np.array(
+        [[np.asarray(model.find(image, f"the {noun}")).mean() / 255 for noun in ASKED] for image in painted]
+    )
+    assert (np.diag(shares) > 0.05).sum() >= 9, shares.round(2)
+    assert np.mean(shares[~np.eye(len(ASKED), dtype=bool)] < 0.005) >= 0.8, shares.round(2)

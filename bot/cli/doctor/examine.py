@@ -89,7 +89,7 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     if settings.captioner:
         yield models.captioner(Path(settings.captioner))
     if settings.segmentation_model:
-        yield models.segmentation_model(settings.segmentation_model)
+        yield models.segmentation_model(settings.segmentation_source)
     if settings.upscaler:
         yield models.upscaler(Path(settings.upscaler))
     if settings.executor == "ray":

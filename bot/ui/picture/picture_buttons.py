@@ -264,7 +264,8 @@ async def _refer(interaction: Interaction, app: App, job: Job, number: int) -> N
 
 
 async def _edit(interaction: Interaction, app: App, job: Job, number: int) -> None:
-    check_masks(app.settings, find_card(app.settings, job.request["model"]))
+    card = find_card(app.settings, job.request["model"])
+    check_masks(app.settings, card)
     await interaction.response.defer(ephemeral=True, thinking=True)
     picture = await _shown(app, job, number, spot(interaction.guild_id, interaction.channel_id, interaction.channel))
     data = await app.decoder.under_grid(picture.sha256)
@@ -272,7 +273,7 @@ async def _edit(interaction: Interaction, app: App, job: Job, number: int) -> No
         raise FilesGone
     file = discord.File(io.BytesIO(data), f"limner-{job.id}-{number}-cells.jpg", spoiler=job.is_spoiler)
     view = discord.ui.View(timeout=None).add_item(TakeButton("region", job.id, number))
-    text = _(CELLS_OR_WORDS) if app.settings.segmentation_model else _(CELLS)
+    text = _(CELLS_OR_WORDS) if app.settings.finds_parts(card) else _(CELLS)
     await tell(interaction, text, file=file, view=view)
 
 

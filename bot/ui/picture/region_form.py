@@ -10,6 +10,7 @@ from limner.bot import picture_actions
 from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.limits import ANSWER_LENGTH
+from limner.bot.options.ask import find_card
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import N_, _
 from limner.bot.ui.form import Form, paragraph
@@ -43,7 +44,8 @@ class RegionForm(Form, kind="region"):
         )
         self.ask("idea", _("What you want to see there"), paragraph(job.idea[:longest], longest))
         self.ask("rest", _("The rest of the picture"), discord.ui.Select[Any](options=_of_rest()))
-        if app.settings.segmentation_model:
+        self._takes_words = app.settings.finds_parts(find_card(app.settings, job.request["model"]))
+        if self._takes_words:
             named = discord.ui.TextInput[Any](required=False, max_length=LONGEST_PART)
             self.ask("part", _("Or the part in words"), named, _("Such as: the hat"))
         self.ask(
@@ -61,7 +63,7 @@ class RegionForm(Form, kind="region"):
     async def act(self, interaction: Interaction, app: App) -> None:
         """Store the mask, and submit the request for the member who filled the form."""
         cells, file, member = self.chosen("cells"), self.file("mask"), asker(interaction)
-        part = self.text("part").strip() if app.settings.segmentation_model else ""
+        part = self.text("part").strip() if self._takes_words else ""
         if sum(map(bool, (cells, file, part))) > 1:
             raise BadOption(_(ONE_WAY))
         if not file and not part and not 0 < len(cells) < len(CELLS):

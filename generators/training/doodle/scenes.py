@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
@@ -272,15 +272,20 @@ def compose(folder: Path, maker: SceneMaker, first: int, last: int, *, regions: 
         if part.is_dir():
             continue
         making = part.with_suffix(".part")
-        making.mkdir(parents=True, exist_ok=True)
-        lines: list[str] = []
-        for number in range(start, min(start + PART, last)):
-            scene = maker.make(Random(number))
-            scene.image.save(making / f"{number % PART:03d}.png", compress_level=1)
-            row: dict[str, Any] = {"file_name": f"{number % PART:03d}.png", "text": scene.caption, "nouns": scene.nouns}
-            if regions:
-                row |= {"regions": f"{number % PART:03d}-regions.png", "names": scene.names, "others": scene.others}
-                scene.regions.save(making / row["regions"])
-            lines.append(json.dumps(row) + "\n")
-        (making / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")
+        numbers = range(start, min(start + PART, last))
+        write_scenes(making, (maker.make(Random(number)) for number in numbers), regions=regions)
         making.rename(part)
+
+
+def write_scenes(folder: Path, scenes: Iterable[Scene], *, regions: bool = False) -> None:
+    """Write scenes as an image folder; with ``regions`` also those of each."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lines: list[str] = []
+    for number, scene in enumerate(scenes):
+        scene.image.save(folder / f"{number:03d}.png", compress_level=1)
+        row: dict[str, Any] = {"file_name": f"{number:03d}.png", "text": scene.caption, "nouns": scene.nouns}
+        if regions:
+            row |= {"regions": f"{number:03d}-regions.png", "names": scene.names, "others": scene.others}
+            scene.regions.save(folder / row["regions"])
+        lines.append(json.dumps(row) + "\n")
+    (folder / "metadata.jsonl").write_text("".join(lines), encoding="utf-8")

@@ -30,7 +30,7 @@ from limner.generators.training.families.clip import kept_back, soften
 from limner.generators.training.loop import Trainer, read_average
 from limner.generators.training.plan import Loss, Plan
 from limner.generators.training.processes import launch, once, own_device, quick_precision
-from limner.generators.vision.segmentation_network import SegmentationNetwork
+from limner.generators.vision.segmentation_network import SegmentationNetwork, found
 
 PLAN = Plan(samples=400_000, batch=64, learning_rate=1e-3, warmup=200, ema=0.998, decay=0.4, weight_decay=0.02)
 ABSENT, BACKGROUND = 0.25, 0.05
@@ -92,8 +92,8 @@ class SegmentationTask:
         asked = [self._questions.ask(number, Random(number)) for number in numbers]
         pixels, at = self._pictures.pixels(numbers), self.network.out.weight
         ids = token_ids(self._tokenizer, [question.words for question in asked])
-        found = self.network(pixels.to(at), ids.to(at.device)).cpu() > 0
-        cut = torch.where(found[:, None], pixels, torch.ones_like(pixels))
+        masks = found(self.network(pixels.to(at), ids.to(at.device)).float().cpu())
+        cut = torch.where(masks[:, None], pixels, torch.ones_like(pixels))
         both = torch.stack([pixels, cut], 1).flatten(0, 1)  # (2 count, 3, side, side)
         words = [text for question in asked for text in ("", question.words)]
         return lay_out(to_images(both), 8, words)
@@ -191,18 +191,28 @@ def overlaps(
     """
     questions = PartQuestions(pictures.pictures)
     asked = [questions.ask(number, Random(number)) for number in numbers]
-    figures: dict[str, list[float]] = {"overlap": [], "nothing_found": []}
+    scores: list[float] = []
     for at in range(0, len(numbers), 64):
         part, about = numbers[at : at + 64], asked[at : at + 64]
         ids = token_ids(tokenizer, [question.words for question in about])
-        found = network(pictures.pixels(part), ids) > 0
-        wanted = questions.answers(part, about, pictures.side).bool()
-        both, either = (found & wanted).sum((1, 2)), (found | wanted).sum((1, 2)).clamp(min=1)
-        empty = found.float().mean((1, 2)) < NOTHING
-        for question, share, is_empty in zip(about, (both / either).tolist(), empty.tolist(), strict=True):
-            name, figure = ("nothing_found", float(is_empty)) if question.region is None else ("overlap", share)
-            figures[name].append(figure)
-    return {name: float(np.mean(found)) for name, found in figures.items() if found}
+        masks = found(network(pictures.pixels(part), ids))
+        scores += judge(masks, questions.answers(part, about, pictures.side).bool(), about)
+    figures = {
+        "overlap": [score for score, question in zip(scores, asked, strict=True) if question.region is not None],
+        "nothing_found": [score for score, question in zip(scores, asked, strict=True) if question.region is None],
+    }
+    return {name: float(np.mean(values)) for name, values in figures.items() if values}
+
+
+def judge(masks: Tensor, wanted: Tensor, asked: Sequence[PartQuestion]) -> list[float]:
+    """Intersection over union of found and wanted masks (count, side, side) for each question.
+
+    Where the words name nothing it is 1 if (nearly) no pixel is found, else 0.
+    """
+    both, either = (masks & wanted).sum((1, 2)), (masks | wanted).sum((1, 2)).clamp(min=1)
+    empty = (masks.float().mean((1, 2)) < NOTHING).float()
+    is_absent = torch.tensor([question.region is None for question in asked])
+    return torch.where(is_absent, empty, both / either).tolist()
 
 
 def train_segmentation(
