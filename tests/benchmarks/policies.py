@@ -11,10 +11,10 @@ from pathlib import Path
 from limner.bot.filters.policies import USUAL
 from limner.generators.text_classifiers import POLICIES, ExampleClassifier, WrittenExample, read_examples
 from tests.benchmarks.figures import show
+from tests.benchmarks.floor import innocent_lines
 
 HERE = Path(__file__).parent
 HELD_OUT = HERE / "policies_held_out.txt"
-INNOCENT = HERE.parent / "bot" / "innocent_lines.txt"
 PERCENTAGES = (50, 60, 70, 80, 90)
 
 
@@ -74,7 +74,7 @@ def main() -> None:
 
 
 def _show_innocent() -> None:
-    lines = [line for line in INNOCENT.read_text("utf-8").splitlines() if line]
+    lines = [line for some in innocent_lines().values() for line in some]
     began = time.perf_counter()
     scores = asyncio.run(_scores(lines))
     milliseconds = 1000 * (time.perf_counter() - began) / len(lines)

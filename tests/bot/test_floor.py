@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -30,11 +29,12 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.wildcards import FOLDER
 from limner.bot.worker.prepare import settle_change, settle_description, settle_prompt
 from limner.generators.base import Expansion
+from tests.benchmarks.floor import captions, innocent_lines
 from tests.bot.test_worker import AddingExpander
 from tests.rows import asked, put_lora, seen
 from tests.simulated_discord import World, text_of
 
-INNOCENT = (Path(__file__).parent / "innocent_lines.txt").read_text("utf-8").splitlines()
+INNOCENT = [line for lines in innocent_lines().values() for line in lines]
 CHILD, BARE = "a child", "naked"
 LAX = Where(5, 6, is_age_restricted=True)
 DISGUISED = (
@@ -73,14 +73,13 @@ def subject(text: str) -> FloorSubject | None:
 
 def test_at_most_one_innocent_line_in_400_is_stopped() -> None:
     assert len(set(INNOCENT)) >= 400
+    assert len(innocent_lines()) == 4
     stopped = [line for line in INNOCENT if subject(line)]
     assert len(stopped) <= len(INNOCENT) / 400, stopped
 
 
 def test_what_doodle_has_seen_is_not_stopped() -> None:
-    file = Path(__file__).parents[1] / "benchmarks" / "doodle_has_seen.tsv"
-    lines = [line.split("\t")[0] for line in file.read_text("utf-8").splitlines()][::10]
-    assert not [line for line in lines if subject(line)]
+    assert not [line for line in captions()[::10] if subject(line)]
 
 
 @pytest.mark.parametrize("text", DISGUISED)
