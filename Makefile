@@ -44,6 +44,7 @@ bench: $(VENV)/.dev
 	@$(BIN)/limner bench skipping
 	@$(BIN)/limner bench quantization
 	@$(BIN)/limner bench refine
+	@$(BIN)/limner bench preferences
 	@$(BIN)/limner bench files
 	@$(BIN)/limner bench watermark
 	@$(BIN)/limner bench arrivals

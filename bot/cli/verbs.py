@@ -22,7 +22,7 @@ from limner.bot.translation import _, commas, stored
 from limner.generators.sentences import translation
 from limner.generators.text_files import read_text, stream_lines
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.evaluation.command import read_old_name
+from limner.generators.training.evaluation.command import count_answers, read_old_name
 from limner.generators.training.evaluation.command import run as run_evaluation
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -256,6 +256,7 @@ def train(arguments: argparse.Namespace) -> int:
     arguments.models = {name: card.source for name, card in settings.cards.items()}
     arguments.loras = settings.data / LORAS
     arguments.training = settings.data / "training"
+    arguments.image_text_source = settings.image_text_source
     try:
         translation.set(stored)
         arguments.kind(arguments)
@@ -274,12 +275,17 @@ def evaluate(arguments: argparse.Namespace) -> int:
     if arguments.expansion:
         asyncio.run(print_drift(settings, arguments.model, arguments.count, as_json=arguments.json))
         return 0
-    if not arguments.model:
+    if not (arguments.model or arguments.answers):
         raise SetupError(_("Name a model on offer, or its folder; or read the requests with --expansion."))
-    card = settings.cards.get(arguments.model) or read_card(Path(arguments.model).name, arguments.model)
+    names = filter(None, (arguments.model, arguments.study))
+    cards = [settings.cards.get(name) or read_card(Path(name).name, name) for name in names]
     try:
         translation.set(stored)
-        run_evaluation(arguments, card, image_text_model=settings.image_text_source, device=settings.devices[0])
+        if arguments.answers:
+            count_answers(arguments)
+        else:
+            how = {"image_text_model": settings.image_text_source, "device": settings.devices[0]}
+            run_evaluation(arguments, *cards, **how)
     except TrainingError as error:
         raise SetupError(stored(str(error))) from error
     return 0

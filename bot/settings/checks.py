@@ -6,6 +6,7 @@ import re
 from base64 import b64decode
 from collections.abc import Collection, Mapping
 from contextlib import suppress
+from pathlib import Path
 
 from limner.bot.errors import SetupError
 from limner.bot.quantities import rounded
@@ -134,7 +135,7 @@ def _check_image_text_model(settings: SettingFields) -> None:
                 most_candidates=MOST_CANDIDATES,
             )
         )
-    for name in ("candidates", "captioner"):
+    for name in ("candidates", "captioner", "preference_model"):
         if getattr(settings, name) and not settings.image_text_model:
             raise SetupError(
                 _(
@@ -142,6 +143,10 @@ def _check_image_text_model(settings: SettingFields) -> None:
                     name=name,
                 )
             )
+    if settings.preference_model and not (Path(settings.preference_model) / "preferences.safetensors").is_file():
+        raise SetupError(
+            _("The setting `preference_model` names no folder that `limner train preferences` has made; run it first.")
+        )
 
 
 def weights(name: str, table: Mapping[str, str]) -> dict[int, float]:

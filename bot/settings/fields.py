@@ -189,6 +189,11 @@ class SettingFields:
         {},
         "Pictures painted for each one kept, the best match to the idea: model = number, from 1 to 8.",
     )
+    preference_model: str = setting(
+        "",
+        "Folder of `limner train preferences`, by which candidates that people like are chosen; empty: by nearness to "
+        "the idea.",
+    )
     compared_share: int = setting(
         0,
         "Of how many results in a hundred members who let models be trained are asked which of two pictures is better.",

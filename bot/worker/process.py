@@ -11,6 +11,7 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import entry_points
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -35,6 +36,7 @@ from limner.generators.measured import Measured
 
 if TYPE_CHECKING:
     from limner.generators.vision.postprocess import Finisher
+    from limner.generators.vision.preferences import Reward
     from limner.generators.vision.segmentation import TextSegmentation
 
 log = logging.getLogger(__name__)
@@ -140,7 +142,13 @@ def open_scoring(settings: Settings) -> ScoringThread:
 
         return load_segmentation(settings.segmentation_source, device=settings.image_text_device)
 
-    return ScoringThread(load_image_text_model, make_finisher, load_text_segmentation)
+    def load_reward() -> Reward:
+        from limner.generators.vision.preferences import Reward
+
+        return Reward.load(Path(settings.preference_model))
+
+    reward = load_reward if settings.preference_model else None
+    return ScoringThread(load_image_text_model, make_finisher, load_text_segmentation, reward)
 
 
 def _executor(settings: Settings) -> Executor:

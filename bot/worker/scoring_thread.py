@@ -19,6 +19,7 @@ from limner.generators.requests import Finish
 
 if TYPE_CHECKING:
     from limner.generators.vision.postprocess import Finisher
+    from limner.generators.vision.preferences import Reward
     from limner.generators.vision.read_back import Reading
     from limner.generators.vision.segmentation import TextSegmentation
 
@@ -40,6 +41,8 @@ class SelectedPicture:
 class ScoringThread:
     """Scores, describes, postprocesses and segments pictures, one at a time, without blocking the event loop.
 
+    ``reward`` loads what chooses among candidates, if not nearness to the words does.
+
     A missing model raises UnknownModel.
     """
 
@@ -48,8 +51,11 @@ class ScoringThread:
         load: Callable[[], ImageTextModel],
         finisher: Callable[[], Finisher],
         segmentation: Callable[[], TextSegmentation],
+        reward: Callable[[], Reward] | None = None,
     ) -> None:
         self._load, self._make_finisher, self._load_segmentation = load, finisher, segmentation
+        self._load_reward = reward
+        self._reward: Reward | None = None
         self._segmentation: TextSegmentation | None = None
         self._model: ImageTextModel | None = None
         self._finisher: Finisher | None = None
@@ -62,9 +68,9 @@ class ScoringThread:
     async def choose(
         self, images: Sequence[Image.Image], seeds: Sequence[int], keep: int, words: str
     ) -> Sequence[SelectedPicture]:
-        """The pictures most similar to the words, most similar first.
+        """The pictures most similar to the words, or with a reward those that people like most, the best first.
 
-        If the model fails, the first pictures are kept, so that none is lost.
+        If a model fails, the first pictures are kept, so that none is lost.
         """
         try:
             return await self._call(self._choose, images, seeds, keep, words)
@@ -129,7 +135,15 @@ class ScoringThread:
     ) -> Sequence[SelectedPicture]:
         scores = self._read().score(images, [words])[:, 0].tolist()
         kept = [SelectedPicture(*one) for one in zip(images, seeds, scores, strict=True)]
-        return sorted(kept, key=lambda one: one.nearness or 0.0, reverse=True)[:keep]
+        worth = self._rewards(self._load_reward, images, words) if self._load_reward else scores
+        order = sorted(range(len(kept)), key=lambda place: worth[place], reverse=True)
+        return [kept[place] for place in order[:keep]]
+
+    def _rewards(self, load: Callable[[], Reward], images: Sequence[Image.Image], words: str) -> list[float]:
+        from limner.generators.vision.preferences import described
+
+        self._reward = self._reward or load()
+        return self._reward.of(described(self._read(), images, words)).tolist()
 
     def _read_back(self, images: Sequence[Image.Image], idea: str) -> list[Reading]:
         from limner.generators.vision.read_back import read_back

@@ -33,6 +33,7 @@ def add_kinds(train: argparse.ArgumentParser) -> None:
     )
     _add_segmentation(add("segmentation", help="a model that finds the part of a drawing that words name"))
     _add_features(add("features", help="what limner evaluate compares pictures by, fitted to your own"))
+    _add_preferences(add("preferences", help="what people like, from which of two pictures they preferred"))
     _add_policies(add("policies", help="a text classifier for /filter policy, from examples"))
 
 
@@ -158,6 +159,12 @@ def _add_policies(kind: argparse.ArgumentParser) -> None:
     kind.add_argument("examples", type=Path, metavar="FILE", help="headings such as [violence en] over lines of text")
     kind.add_argument("--out", type=Path, metavar="DIR", help="where the result goes (data/training/policies)")
     kind.set_defaults(kind=kinds.policies)
+
+
+def _add_preferences(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument("pairs", type=Path, metavar="FILE", help="the lines of limner ratings --pairs")
+    kind.add_argument("--out", type=Path, metavar="DIR", help="where the result goes (data/training/preferences)")
+    kind.set_defaults(kind=kinds.preferences)
 
 
 def _add_pictures(kind: argparse.ArgumentParser) -> None:

@@ -211,6 +211,34 @@ def features(arguments: argparse.Namespace) -> None:
     _tell(folder)
 
 
+def preferences(arguments: argparse.Namespace) -> None:
+    """Learn what people like, and say how well it is known of people who are kept back."""
+    from limner.generators.errors import ModelNotFound
+    from limner.generators.training.families.preferences import learn, read_preferences
+    from limner.generators.vision.clip import FolderImageTextModel
+
+    found = read_preferences(arguments.pairs)
+    if found.left_out:
+        print(shown(sentence("{number} choices are left out, as a picture is not there.", number=found.left_out)))
+    try:
+        model = FolderImageTextModel.load(arguments.image_text_source)
+    except ModelNotFound as error:
+        raise TrainingError(
+            sentence("There is no image-text model to see with; name one in the setting image_text_model.")
+        ) from error
+    learnt = learn(found.pairs, model)
+    for what, figure in (
+        (sentence("choices of members who were kept back that it is right about"), learnt.held_out),
+        (sentence("choices that nearness to the words alone is right about"), learnt.nearness),
+    ):
+        print(f"{figure.value:.2f} ({figure.low:.2f} - {figure.high:.2f}, {figure.samples}) {shown(what)}")
+    if learnt.held_out.low <= 0.5:
+        print(shown(sentence("That may be chance: do not choose by it, and collect more choices.")))
+    folder = arguments.out or arguments.training / "preferences"
+    learnt.reward.save(folder)
+    _tell(folder)
+
+
 def policies(arguments: argparse.Namespace) -> None:
     """Train the head of a text classifier on written examples."""
     from limner.generators.embedders import UniversalSentenceEncoder

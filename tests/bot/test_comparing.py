@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from sqlalchemy import func, select
 
 from limner.bot.app import open_app
 from limner.bot.cli.preferences import print_preferences
-from limner.bot.errors import NotYours
+from limner.bot.errors import NotYours, SetupError
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.rating_tables import Preference
 from limner.bot.ui.controls import parts_of
 from limner.bot.ui.job.comparing import NOT_KEPT, is_compared
+from limner.bot.worker.process import open_scoring
+from limner.generators.vision.preferences import Reward
 from tests.other_clients import told
 from tests.simulated_discord import World
 
@@ -91,3 +96,23 @@ async def test_a_share_of_the_results_is_asked_about(world: World, settings: Set
     assert 0.06 < await share(settings.using(compared_share=10), None) < 0.14
     assert 0.2 < await share(settings.using(compared_share=10), 25) < 0.3
     assert await share(settings.using(compared_share=10), 0) == 0
+
+
+async def test_candidates_are_chosen_by_what_people_like(settings: Settings, tmp_path: Path) -> None:
+    """A reward that likes what is far from the words keeps the other picture; one that is not there is named."""
+    settings = settings.using(image_text_model="pretrained:image-text")
+    images = [Image.new("RGB", (32, 32), colour) for colour in ("white", "black")]
+    scoring = open_scoring(settings)
+    [first, second] = await scoring.choose(images, [1, 2], 2, "a red fox")
+    width = len((await scoring.features(images[:1]))[0])
+    scoring.close()
+    Reward(np.array([0.0] * width + [-1.0])).save(tmp_path / "liked")
+
+    scoring = open_scoring(settings.using(preference_model=str(tmp_path / "liked")))
+    chosen = await scoring.choose(images, [1, 2], 1, "a red fox")
+    scoring.close()
+    assert [one.seed for one in chosen] == [second.seed]
+    assert first.nearness is not None
+    assert first.nearness > (chosen[0].nearness or 0)
+    with pytest.raises(SetupError, match="names no folder that `limner train preferences` has made"):
+        settings.using(preference_model=str(tmp_path)).check()

@@ -62,6 +62,14 @@ def add_options(evaluate: argparse.ArgumentParser) -> None:
         "--bias", action="store_true", help="count how pictures of neutral words spread over colours, numbers, ages ..."
     )
     evaluate.add_argument(
+        "--study",
+        default="",
+        metavar="MODEL",
+        help="paint the lines of --prompts with both models, for people to choose",
+    )
+    evaluate.add_argument("--answers", type=Path, nargs="+", metavar="FILE", help="count what people chose in a study")
+    evaluate.add_argument("--key", type=Path, metavar="FILE", help="which model painted what in that study")
+    evaluate.add_argument(
         "--count",
         type=whole(),
         default=200,
@@ -92,8 +100,15 @@ def read_old_name(arguments: argparse.Namespace) -> None:
         )
 
 
-def run(arguments: argparse.Namespace, card: ModelCard, *, image_text_model: str, device: str) -> None:
-    """Paint, print the figures, and write the contact sheet.
+def run(
+    arguments: argparse.Namespace,
+    card: ModelCard,
+    other: ModelCard | None = None,
+    *,
+    image_text_model: str,
+    device: str,
+) -> None:
+    """Paint, print the figures, and write the contact sheet; of a study with an ``other`` model, its sheet and tables.
 
     Raises:
         TrainingError: something is not there, or does not work; its text says what.
@@ -115,7 +130,9 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, image_text_model: str
             doing = sentence("comparing") if done == of else sentence("{done} of {of} pictures", done=done, of=of)
             progress.update(line, description=f"{card.name}: {shown(doing)}", completed=done, total=of)
 
-        if arguments.bias:
+        if other:
+            sheet, report = _study(painting, Painting(other, device=device), arguments, tell)
+        elif arguments.bias:
             sheet, report = _measure_bias(painting, arguments.count, image_text_model, tell)
         elif arguments.prompts:
             sheet, report = _paint_prompts(painting, arguments.prompts, tell)
@@ -123,6 +140,9 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, image_text_model: str
             sheet, report = _evaluate(painting, arguments, image_text_model, tell)
     if arguments.json:
         print(json.dumps({**report, "sheet": str(arguments.out)}, indent=2))
+    elif other:
+        told = sentence("Each person gets the sheet and a copy of {answers} to fill in, and nobody {key}.", **report)
+        print(shown(told))
     elif arguments.bias:
         show_bias(card, report)
     else:
@@ -142,15 +162,59 @@ def run(arguments: argparse.Namespace, card: ModelCard, *, image_text_model: str
         print(shown(sentence("The pictures are in {file}.", file=arguments.out)))
 
 
-def _paint_prompts(painting: Painting, file: Path, tell: Tell) -> tuple[Image, dict[str, Any]]:
-    from limner.generators.training.evaluation.evaluate import contact_sheet
+def count_answers(arguments: argparse.Namespace) -> None:
+    """Print what people chose in a study; raises TrainingError if its files cannot be used."""
+    from limner.generators.training.evaluation.study import count
 
+    if not arguments.key:
+        raise TrainingError(sentence("Name the study's key too: --key evaluation-key.csv."))
+    found = count(arguments.key, arguments.answers)
+    if arguments.json:
+        print(json.dumps({"chosen": found.wins, "neither": found.ties, "people": found.people, "p": found.chance}))
+        return
+    table = Table(title=shown(sentence("What {people} people chose", people=found.people)), title_justify="left")
+    table.add_column(shown(sentence("model")))
+    table.add_column(shown(sentence("chosen")))
+    for name, wins in found.wins.items():
+        table.add_row(name, str(wins))
+    table.add_row(shown(sentence("neither")), str(found.ties))
+    Console().print(table)
+    print(
+        shown(sentence("Two equally good models would differ so much with a probability of {p:.3f}.", p=found.chance))
+    )
+
+
+def _prompts(file: Path) -> list[str]:
     try:
         prompts = [line.strip() for line in split_lines(read_text(file)) if line.strip()]
     except BadText as error:
         raise TrainingError(str(error)) from error
     if not prompts:
         raise TrainingError(sentence("The file {file} has no prompts; write one on each line.", file=file))
+    return prompts
+
+
+def _study(
+    painting: Painting, other: Painting, arguments: argparse.Namespace, tell: Tell
+) -> tuple[Image, dict[str, Any]]:
+    from limner.generators.training.evaluation.study import blind, draw, key_of, write_answers
+
+    if not arguments.prompts:
+        raise TrainingError(sentence("A study needs the option --prompts: a file with one prompt on each line."))
+    names = painting.card.name, other.card.name
+    if len({*names}) < 2:
+        raise TrainingError(sentence("A study compares two different models; name another one with --study."))
+    prompts, answers = _prompts(arguments.prompts), arguments.out.with_suffix(".csv")
+    painted = {one.card.name: one.paint(prompts, tell) for one in (painting, other)}
+    pairs = blind(prompts, names, seed=len(prompts))
+    write_answers(answers, pairs)
+    return draw(pairs, painted), {"pictures": 2 * len(prompts), "answers": str(answers), "key": str(key_of(answers))}
+
+
+def _paint_prompts(painting: Painting, file: Path, tell: Tell) -> tuple[Image, dict[str, Any]]:
+    from limner.generators.training.evaluation.evaluate import contact_sheet
+
+    prompts = _prompts(file)
     images = painting.paint(prompts, tell)
     figures = {"pictures_per_second": painting.painted / painting.seconds}
     return contact_sheet(images, prompts), {"painted": figures, "pictures": len(prompts)}
