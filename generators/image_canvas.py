@@ -107,6 +107,11 @@ def covered(mask: Image.Image) -> float:
     return white / (mask.width * mask.height)
 
 
+def grown(mask: Image.Image) -> Image.Image:
+    """A mask grown by its soft edge, so that nothing of what it covers stays."""
+    return mask.filter(ImageFilter.MaxFilter(2 * SEAM + 1))
+
+
 def _stretched(inner: Image.Image, size: tuple[int, int], box: Box) -> Image.Image:
     """A picture in its box, whose edges go on to the canvas's."""
     left, top, right, bottom = box

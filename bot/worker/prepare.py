@@ -25,7 +25,7 @@ from limner.bot.worker.scoring_thread import ScoringThread
 from limner.generators.animation import SEPARATOR
 from limner.generators.base import Expansion, PromptExpander
 from limner.generators.cards.model_card import ModelCard
-from limner.generators.image_canvas import covered
+from limner.generators.image_canvas import covered, grown
 from limner.generators.image_files import encode_png
 from limner.generators.requests import SEEDS, GenerationRequest
 
@@ -106,7 +106,7 @@ async def settle_part(app: App, scoring: ScoringThread, job: Job) -> bool:
     share = covered(mask)
     if not LEAST_SHARE <= share <= 1 - LEAST_SHARE:
         raise BadPicture(_(NO_SUCH_PART if share < LEAST_SHARE else NOTHING_ELSE, part=request.part))
-    sha256 = await asyncio.to_thread(lambda: app.images.save(encode_png(mask)))
+    sha256 = await asyncio.to_thread(lambda: app.images.save(encode_png(grown(mask))))
     if not await patiently(lambda: app.jobs.save_mask(job, sha256)):
         await app.history.drop_files({sha256})
         return False

@@ -21,7 +21,7 @@ from limner.bot.storage.pictures.decoder import BLACK, WHITE
 from limner.bot.storage.tables.models import Job
 from limner.bot.worker.prepare import NO_SUCH_PART, NOTHING_ELSE
 from limner.generators.cards.model_card import ModelCard
-from limner.generators.image_canvas import SEAM
+from limner.generators.image_canvas import SEAM, grown
 from limner.generators.vision.segmentation import load_segmentation
 from tests.bot.test_worker import AddingExpander, ask, make_worker
 from tests.pictures import saved
@@ -191,7 +191,7 @@ async def test_the_part_that_words_name_is_found_and_nothing_else_changes(app: A
     found = load_segmentation(str(segmentation)).find(original, "the hat")
     mask = app.images.open(job.mask_sha256 or "")
     assert (job.status, job.generation.part, job.generation.mask) == ("succeeded", "the hat", job.mask_sha256)
-    assert mask.tobytes() == found.tobytes()
+    assert mask.tobytes() == grown(found).tobytes()
     inside = np.asarray(mask) > 0
     changed = (pixels(app, job) != np.asarray(original)).any(axis=2)
     assert 0.1 < inside.mean() < 0.9
