@@ -1,5 +1,7 @@
 """A reward: how much people like a picture, learnt from which of two pictures they preferred."""
 
+# pyright: basic
+
 from __future__ import annotations
 
 from collections.abc import Sequence

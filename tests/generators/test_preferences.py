@@ -1,3 +1,4 @@
+# pyright: basic
 """What people like: learnt from pairs, measured on people who are kept back, refused where it would be guessing."""
 
 from __future__ import annotations

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -58,11 +58,12 @@ def blind(prompts: Sequence[str], models: tuple[str, str], seed: int) -> list[Pa
     turned = [number % 2 == 0 for number in range(len(prompts))]
     random.shuffle(turned)
     return [
-        Pair(prompt, models[::-1] if is_turned else models) for prompt, is_turned in zip(prompts, turned, strict=True)
+        Pair(prompt, (models[1], models[0]) if is_turned else models)
+        for prompt, is_turned in zip(prompts, turned, strict=True)
     ]
 
 
-def draw(pairs: Sequence[Pair], painted: dict[str, Sequence[Image.Image]]) -> Image.Image:
+def draw(pairs: Sequence[Pair], painted: Mapping[str, Sequence[Image.Image]]) -> Image.Image:
     """The sheet: numbered pairs with A on the left and B on the right, each above its prompt."""
     both = [_beside(*(painted[model][number] for model in pair.models)) for number, pair in enumerate(pairs)]
     return lay_out(both, PAIRS_IN_A_ROW, [f"{number}. {pair.prompt}" for number, pair in enumerate(pairs, 1)])
