@@ -18,9 +18,13 @@ PASSED_OVER = 8
 
 
 def next_flights(flights: Iterable[Flight], batch: BatchSize, card: ModelCard) -> list[Flight]:
-    """The flights that take the next step: those nearest to their end, as many as save time together."""
+    """The flights that take the next step: those nearest to their end, as many as save time together.
+
+    Those skipped for `PASSED_OVER` steps come before all others, the longest skipped first. So whatever comes
+    meanwhile, a request of any size waits at most so many steps, and one more for each request beside it.
+    """
     waiting = [flight for flight in flights if flight.waiting is not None and not flight.decoding]
-    waiting.sort(key=lambda flight: (flight.passed_over < PASSED_OVER, flight.pixels_left))
+    waiting.sort(key=lambda flight: (-max(flight.passed_over, PASSED_OVER - 1), flight.pixels_left))
     room = batch.choose(_alike(card, waiting))
     chosen: list[Flight] = []
     for flight in waiting:
