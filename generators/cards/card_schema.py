@@ -34,7 +34,7 @@ SWITCHES = (
 )
 CHOICES = {"dialect": ("sentences", "tags"), "prediction_type": ("epsilon", "v_prediction")}
 """Text fields that have one of some values."""
-TEXTS = {"title": 100, "kind": 64, "image_encoder": 500, "trigger_words": 80, "images_url": 2000}
+TEXTS = {"title": 100, "kind": 64, "image_encoder": 500, "vae": 500, "trigger_words": 80, "images_url": 2000}
 """Text fields and their most characters."""
 QUALITY = {"num_inference_steps": (int, 1, 1000), "scale": (float, 0.25, 2), "guidance_scale": (float, 0, 100)}
 NAMES_OF_QUALITY = ("scheduler", "lora")

@@ -168,6 +168,8 @@ class ModelCard:
     """The entry point in the group ``limner.generators`` that loads it."""
     server: ImagesServer | None = None
     """The servers that run it, if any; ``source`` is then its name there."""
+    vae: str = ""
+    """The file of the autoencoder that replaces its own, if any."""
     quantize: str = ""
     """How its weights are kept: int8, nf4, or empty for as they are."""
     stamp: str = ""
@@ -223,6 +225,8 @@ class ModelCard:
             values |= _referring(find_references(pipeline, said, folder, data, name, denoiser))
             values["reference_limits"] = LIMITS[pipeline]
         values["loras"] = {lora: str(folder / path) for lora, path in values.get("loras", {}).items()}
+        if values.get("vae"):
+            values["vae"] = str(folder / values["vae"])
         return cls(name=name, source=source, **{**values, **overrides})
 
     @property

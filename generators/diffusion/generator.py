@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import diffusers
@@ -18,6 +19,7 @@ from limner.generators.base import FIRST_BATCH, Event, Failed, Finished, Preview
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.device import pick_device, title_of
 from limner.generators.diffusion.admission import Admission
+from limner.generators.diffusion.autoencoders import replace_autoencoder
 from limner.generators.diffusion.batch_size import (
     BatchSize,
     measured_batch,
@@ -140,6 +142,8 @@ class DiffusionGenerator:
         previews: float,
     ) -> DiffusionGenerator:
         pipe = read_pipeline(card.source, getattr(torch, weights_format.dtype))
+        if card.vae:
+            replace_autoencoder(pipe, Path(card.vae))
         embeddings = TextualInversions(pipe, card.embeddings)
         if card.quantize:
             quantize(pipe, card.quantize)

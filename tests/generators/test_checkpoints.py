@@ -22,6 +22,7 @@ from diffusers.loaders.single_file_utils import (
     convert_ldm_vae_checkpoint,
     convert_sd3_transformer_checkpoint_to_diffusers,
 )
+from safetensors.torch import load_file, save_file
 
 from limner.generators.base import Finished
 from limner.generators.cards.checkpoints.checkpoint import UNET_INPUT
@@ -116,6 +117,27 @@ def test_parts_beside_a_file_replace_or_complete_its_own(sd1: Path, tmp_path: Pa
     shutil.copytree(sd1, tmp_path / "mixed", ignore=shutil.ignore_patterns("vae"))
     shutil.copytree(other / "vae", tmp_path / "mixed" / "vae")
     np.testing.assert_array_equal(painted(whole), painted(tmp_path / "mixed"))
+
+
+def test_limner_json_names_the_file_of_another_autoencoder(sd1: Path, tmp_path: Path):
+    """As diffusers lays it out or as Stable Diffusion's code does, for a checkpoint and a folder."""
+    other = build_tiny_pipeline(tmp_path / "other", 1)
+    mixed = shutil.copytree(sd1, tmp_path / "mixed", ignore=shutil.ignore_patterns("vae"))
+    shutil.copytree(other / "vae", mixed / "vae")
+    expected = painted(mixed)
+    tensors, prefix = load_file(write_checkpoint(other, tmp_path / "whole.safetensors")), "first_stage_model."
+    vae = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    save_file(vae, tmp_path / "vae.safetensors")
+    file, folder = write_checkpoint(sd1, tmp_path / "mine.safetensors"), shutil.copytree(sd1, tmp_path / "plain")
+    said = file.with_suffix("") / "limner.json", folder / "limner.json"
+    for source, place in zip((file, folder), said, strict=True):
+        for named in ("../vae.safetensors", "../other/vae/diffusion_pytorch_model.safetensors"):
+            place.write_text(json.dumps({"vae": named}))
+            np.testing.assert_array_equal(painted(source), expected)
+    for wrong in ("../missing.safetensors", "../plain/unet/diffusion_pytorch_model.safetensors"):
+        said[1].write_text(json.dumps({"vae": wrong}))
+        with pytest.raises(ModelNotFound, match="names as vae is no autoencoder"):
+            painted(folder)
 
 
 def test_a_file_says_that_it_predicts_velocity(sd1: Path, tmp_path: Path):
