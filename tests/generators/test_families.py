@@ -51,8 +51,8 @@ def stock_images(family: str, folder: Path, request: GenerationRequest, **more: 
     """Each sample painted alone by the stock pipeline that is made for such requests, called with ``more``."""
     task = "Inpaint" if request.mask else "Img2Img" if request.init_image else ""
     loaded = stock_pipeline(folder)
-    if request.mask and family == "doodle":
-        loaded.unet.register_to_config(in_channels=4)  # by which the stock loop knows a UNet that reads no mask
+    if family == "doodle":  # by 4 channels the stock loop that inpaints knows a UNet that reads no mask
+        loaded.unet.register_to_config(in_channels=4 if request.mask else 8)
     kind = getattr(diffusers, f"{PIPELINES[family]}{task}Pipeline")
     own = loaded.scheduler
     config = {**own.config, "_class_name": type(own).__name__}
