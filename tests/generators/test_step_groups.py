@@ -55,7 +55,8 @@ def test_no_size_starves(arrivals: list[tuple[int, int, int, int]], room: int):
         for _ in range(3 - pause):
             if len(flights) < MOST:
                 flights.append(Waiting(request(side, samples), steps, last=tick))
-        for flight in next_flights(flights, batch, card):
+        chosen: list[Any] = next_flights(flights, batch, card)
+        for flight in chosen:
             assert tick - flight.last <= PASSED_OVER + MOST
             flight.steps, flight.last = flight.steps - 1, tick
         assert all(tick - flight.last <= PASSED_OVER + MOST for flight in flights)
