@@ -58,12 +58,9 @@ class Animation:
         """Its frames in the order in which they are shown once."""
         return [*frames, *frames[-2:0:-1]] if self.swings else [*frames]
 
-    def places(self, keys: int) -> Iterator[tuple[int, int, float]]:
-        """For each frame of a walk the numbers of the two keys that it lies between, and how near the second is."""
-        ways, ends = (keys - 1, self.frames - 1) if self.swings else (keys, self.frames)
-        for number in range(self.frames):
-            whole, rest = divmod(number * ways, ends)
-            yield whole % keys, (whole + 1) % keys, rest / ends
+    def ways(self, keys: int) -> int:
+        """How many ways between two keys a walk has."""
+        return keys - 1 if self.swings else keys
 
     def circle(self, seed: int, seeds: int) -> Iterator[Noises]:
         """For each frame of a pulse its noises, on a circle through the seed's; ``seeds`` is how many there are."""

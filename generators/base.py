@@ -66,7 +66,8 @@ class Finished:
     ``seconds`` is the time since it was admitted, ``busy_seconds`` its share of that time: a step of four samples
     counts a quarter for each. ``unread`` and ``unread_negative`` are the ends of its prompts beyond the text encoders'
     length, ``unused`` the options (steps, guidance, seed) that an images server does not take, and ``work`` what is
-    known of the work that it took. ``maps`` says of an explained request where the words drew in its first picture.
+    known of the work that it took. ``maps`` says of an explained request where the words drew in its first picture, and
+    ``bridged`` how many of an animation's frames were painted from a cross-fade of their neighbours.
     """
 
     key: str
@@ -79,6 +80,7 @@ class Finished:
     unused: tuple[str, ...] = ()
     work: WorkDone = NO_WORK
     maps: tuple[WordMap, ...] = ()
+    bridged: int = 0
 
 
 @dataclass(frozen=True)

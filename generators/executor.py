@@ -310,7 +310,7 @@ class Executor:
                 sentence("This model could not be loaded; the operator finds the reason in the log.")
             ) from error
         log.info("model_loaded model=%s seconds=%.1f", card.name, time.perf_counter() - started)
-        return Animator(generator)
+        return Animator(generator, starts=card.starts)
 
     def _unload(self, model: str) -> None:
         self._generators.pop(model).close()

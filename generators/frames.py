@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-from limner.generators.animation import SEPARATOR, Between, on_the_arc
+from PIL import Image
+
+from limner.generators.animation import SEPARATOR, Animation, Between, on_the_arc
 from limner.generators.base import Event, Failed, Finished, ImageGenerator, Preview, Progress, WorkDone
 from limner.generators.errors import BadRequest, GenerationError
+from limner.generators.image_files import as_uri
 from limner.generators.requests import SEEDS, GenerationRequest
 from limner.generators.sentences import sentence
+from limner.generators.walks import rounds
 
+REPAINTED = 0.4
+"""How much of the cross-fade over a jump is painted anew."""
 NOT_ANIMATED = sentence("This model cannot be animated; choose another one.")
 
 
@@ -33,49 +39,70 @@ def keys_of(request: GenerationRequest) -> list[KeyPicture]:
     return list(map(KeyPicture, *columns))
 
 
-def frames_of(request: GenerationRequest) -> Iterator[GenerationRequest]:
-    """A request for each frame of an animation; a frame at a key is the key's own picture."""
-    animation, keys = request.animation, keys_of(request)
-    if animation is None:
-        return
-    own = replace(request, animation=None)
+def frame_at(request: GenerationRequest, distance: float) -> GenerationRequest:
+    """The frame of a walk at a distance from its first key, with 1 between two keys; one at a key is its picture."""
+    keys, (whole, share) = keys_of(request), divmod(distance, 1)
+    key, other = keys[int(whole) % len(keys)], keys[(int(whole) + 1) % len(keys)]
+    noises = on_the_arc(key.seed, other.seed, share)
+    beside = Between(noises, other.prompt, other.negative_prompt, share) if share else None
+    return replace(request, animation=None, **key._asdict(), between=beside)
+
+
+def planned(
+    request: GenerationRequest, animation: Animation, painted: Mapping[float, Image.Image], *, bridges: bool
+) -> Iterator[dict[float, GenerationRequest]]:
+    """An animation's frames by their places, in rounds; ``painted`` has the pictures of all rounds before.
+
+    A pulse's first frame is its picture.
+    """
+    keys = keys_of(request)
     if len(keys) == 1:
-        for noises in animation.circle(keys[0].seed, SEEDS):
-            yield replace(own, seed=keys[0].seed, between=Between(noises) if noises[0][1] < 1 else None)
+        own = replace(request, animation=None, seed=keys[0].seed)
+        circle = animation.circle(own.seed, SEEDS)
+        yield {turn: replace(own, between=Between(some) if turn else None) for turn, some in enumerate(circle)}
         return
-    for first, second, share in animation.places(len(keys)):
-        key, other = keys[first], keys[second]
-        noises = on_the_arc(key.seed, other.seed, share)
-        beside = Between(noises, other.prompt, other.negative_prompt, share) if share else None
-        yield replace(own, **key._asdict(), between=beside)
+    can_bridge = bridges and request.num_inference_steps > 1 and not request.is_from_picture
+    for places in rounds(animation, len(keys), painted, bridges=can_bridge):
+        frames = {place.distance: frame_at(request, place.distance) for place in places}
+        for distance, bridge in places:
+            if bridge:
+                faded = Image.blend(painted[bridge.start], painted[bridge.end], bridge.share)
+                strength = max(REPAINTED, 1 / request.num_inference_steps)
+                frames[distance] = replace(frames[distance], init_image=as_uri(faded), strength=strength)
+        yield frames
 
 
 class AnimationInProgress:
-    """One animation: which of its frames wait, which are in flight, and which are painted."""
+    """One animation: which of its frames wait, which are in flight, and which are painted.
 
-    def __init__(self, key: str, request: GenerationRequest) -> None:
+    With ``bridges`` the model can start from a picture.
+    """
+
+    def __init__(self, key: str, request: GenerationRequest, animation: Animation, *, bridges: bool) -> None:
         self.request = request
         #: Whether it has waited for room that others took; the next is its own.
         self.is_owed = False
         self._key = key
         self._started = time.perf_counter()
-        self._frames = {f"{key}/{number}": frame for number, frame in enumerate(frames_of(request))}
-        self._waiting = list(self._frames)
-        self._steps = dict.fromkeys(self._frames, 0)
-        self._finished: dict[str, Finished] = {}
+        self._places: dict[str, float] = {}
+        self._waiting: dict[str, GenerationRequest] = {}
+        self._steps: dict[str, int] = {}
+        self._finished: dict[float, Finished] = {}
+        self._pictures: dict[float, Image.Image] = {}
+        self._rounds = planned(request, animation, self._pictures, bridges=bridges)
+        self._bridged = 0
+        self._plan()
 
     @property
-    def in_flight(self) -> dict[str, GenerationRequest]:
-        """The frames that the generator has, by their keys."""
-        gone = {*self._waiting, *self._finished}
-        return {key: frame for key, frame in self._frames.items() if key not in gone}
+    def in_flight(self) -> list[str]:
+        """The keys of the frames that the generator has."""
+        return [key for key, place in self._places.items() if key not in self._waiting and place not in self._finished]
 
     def next_frames(self, worth: int) -> dict[str, GenerationRequest]:
         """Take so many of the waiting frames, or one."""
         if self.in_flight:
             return {}
-        taken, self._waiting = self._waiting[: max(1, worth)], self._waiting[max(1, worth) :]
-        return {key: self._frames[key] for key in taken}
+        return {key: self._waiting.pop(key) for key in [*self._waiting][: max(1, worth)]}
 
     def heard(self, event: Event) -> Event:
         """What a frame's event means for the animation."""
@@ -89,10 +116,20 @@ class AnimationInProgress:
                 self._steps[event.key] = min(event.step, whole)
             case Finished():
                 self._steps[event.key] = whole
-                self._finished[event.key] = event
-        if len(self._finished) == len(self._frames):
-            return self._whole([self._finished[key] for key in self._frames])
+                place = self._places[event.key]
+                self._finished[place], self._pictures[place] = event, event.images[0]
+        if len(self._finished) == self.request.frames:
+            return self._whole([frame for _place, frame in sorted(self._finished.items())])
+        if len(self._finished) == len(self._places):
+            self._plan()
         return Progress(self._key, sum(self._steps.values()), self.request.steps)
+
+    def _plan(self) -> None:
+        """Let the next round's frames wait."""
+        for place, frame in next(self._rounds).items():
+            key = f"{self._key}/{place}"
+            self._places[key], self._waiting[key] = place, frame
+            self._bridged += frame.init_image != self.request.init_image
 
     def _whole(self, frames: Sequence[Finished]) -> Finished:
         return Finished(
@@ -104,6 +141,7 @@ class AnimationInProgress:
             frames[0].unread,
             frames[0].unread_negative,
             work=WorkDone(*map(sum, zip(*(frame.work for frame in frames), strict=True))),
+            bridged=self._bridged,
         )
 
 
@@ -112,11 +150,11 @@ class Animator:
 
     Frames are admitted when all before them are painted: as many at once as save time together and leave room for
     another request, or one. Where others have taken all the room, the next one is the animation's, so it takes turns
-    with them.
+    with them. With ``starts`` the generator can start from a picture.
     """
 
-    def __init__(self, generator: ImageGenerator) -> None:
-        self._generator = generator
+    def __init__(self, generator: ImageGenerator, *, starts: bool) -> None:
+        self._generator, self._starts = generator, starts
         self._in_flight: dict[str, tuple[str, int]] = {}  # what the generator has: of which request, and its pixels
         self._animations: dict[str, AnimationInProgress] = {}
 
@@ -135,7 +173,7 @@ class Animator:
             return
         if not getattr(self._generator, "blends", False):
             raise BadRequest(NOT_ANIMATED)
-        animation = AnimationInProgress(key, request)
+        animation = AnimationInProgress(key, request, request.animation, bridges=self._starts)
         for name, frame in animation.next_frames(1).items():
             self._take(key, name, frame)
         self._animations[key] = animation

@@ -48,6 +48,8 @@ EXPLAINED = "explained"
 """What the sheets of an explanation cannot say: numbered words, whether there is a comparison, and its likenesses."""
 REFINED = "refined"
 """What was missing in a refined request's pictures, what was done, and what is missing still."""
+BRIDGED = "bridged"
+"""How many of an animation's frames were painted from a cross-fade of their neighbours."""
 CHOSEN = "chosen"
 """The lines that stand for the wildcards of the prompt, with the names of their lists."""
 TOO_LATE = N_("The last change came after the last step, so it has no effect.")
@@ -128,6 +130,13 @@ def _sentences(job: Job, styles: Styles) -> Iterator[str]:
         yield _(
             "The model {model} leaves nothing out, so the style's negative prompt is not used.",
             model=job.request["model"],
+        )
+    if bridged := notes.get(BRIDGED):
+        yield _(
+            "Where the model jumps from one picture to another, {number} of {frames} frames were painted from a "
+            "cross-fade of both.",
+            number=bridged,
+            frames=job.generation.frames,
         )
     model = job.request["model"]
     if unused := notes.get(UNUSED):

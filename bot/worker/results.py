@@ -204,6 +204,7 @@ async def _notes(app: App, job: Job, card: ModelCard, finished: Finished) -> dic
         notes.UNUSED: notes.in_vain(card, job.generation, job.notes, finished.unused),
         notes.UNREAD: finished.unread,
         notes.UNREAD_NEGATIVE: finished.unread_negative,
+        notes.BRIDGED: finished.bridged,
         notes.UNKNOWN: unknown_words(idea, card.words)[:KEPT_WORDS] if card.words else [],
         notes.UNKNOWN_STYLE: bool(card.words) and 2 * len(unknown_words(style, card.words)) > len(style.split()),
         notes.TRYOUT: card.is_tryout and await app.history.is_first(job),

@@ -21,7 +21,7 @@ from limner.generators.requests import GenerationRequest
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.benchmarks.figures import ROUNDS, show, spread
 
-FRAMES, TIMED = 16, 8
+FRAMES, MANY, TIMED = 16, 32, 8
 WORDS = "a red fox in the snow"
 WALKS = {
     "pulse around one picture": (WORDS, (3,)),
@@ -53,10 +53,14 @@ def main() -> None:
         f"{ratio:.2f} frames for each single picture in the same time; in turns, {ROUNDS} rounds.",
     )
     model = FolderImageTextModel.load(str(PRETRAINED / "image-text"))
-    rows = [(name, *_smoothness(model, executor, card, *walk)) for name, walk in WALKS.items()]
+    rows = [
+        (name, str(frames), *_smoothness(model, executor, _animated(card, frames, *walk)))
+        for name, walk in WALKS.items()
+        for frames in (FRAMES, MANY)
+    ]
     show(
-        f"{FRAMES} frames: the distance of neighbours in the image-text model's features",
-        ("animation", "median", "largest", "largest for the median"),
+        "The distance of neighbouring frames in the image-text model's features",
+        ("animation", "frames", "median", "largest", "largest for the median"),
         rows,
         "Euclidean, of vectors of length 1; of a loop also from its end to its beginning.",
     )
@@ -74,14 +78,17 @@ def _request(card: ModelCard) -> GenerationRequest:
     )
 
 
-def _smoothness(
-    model: FolderImageTextModel, executor: Executor, card: ModelCard, prompt: str, seeds: tuple[int, ...]
-) -> tuple[str, str, str]:
-    swings = len(seeds) == 2
-    request = replace(_request(card), prompt=prompt, seed=seeds[0], animation=Animation(FRAMES, swings, seeds))
+def _animated(card: ModelCard, frames: int, prompt: str, seeds: tuple[int, ...]) -> GenerationRequest:
+    """A pulse, a walk there and back through two keys, or a loop through three."""
+    animation = Animation(frames, len(seeds) == 2, seeds)
+    return replace(_request(card), prompt=prompt, seed=seeds[0], animation=animation)
+
+
+def _smoothness(model: FolderImageTextModel, executor: Executor, request: GenerationRequest) -> tuple[str, str, str]:
     features = model.features(_painted(executor, [request]))
     ways = [float(np.linalg.norm(one - other)) for one, other in pairwise(features)]
-    ways += [] if swings else [float(np.linalg.norm(features[-1] - features[0]))]
+    is_loop = request.animation and not request.animation.swings
+    ways += [float(np.linalg.norm(features[-1] - features[0]))] if is_loop else []
     middle = float(np.median(ways))
     return f"{middle:.3f}", f"{max(ways):.3f}", f"{max(ways) / middle:.1f}"
 

@@ -12,7 +12,10 @@ import simcord
 from PIL import Image
 from PIL.ImageSequence import all_frames
 
+from limner.bot.animations import Movement, animate_prompts
+from limner.bot.app import App
 from limner.bot.moderation.blocked_images import ListedPicture
+from limner.bot.options.ask import Ask
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.pictures.clips import clips, encode_animation
@@ -21,8 +24,11 @@ from limner.bot.ui.controls import parts_of
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.housekeeping import classify_again
 from limner.bot.worker.results import look_at
-from tests.bot.test_worker import AddingExpander, make_worker
+from tests.bot.test_steering import SlowExecutor
+from tests.bot.test_worker import AddingExpander, make_worker, row, running, sql
+from tests.discord_records import until
 from tests.reviewing import told
+from tests.rows import seen
 from tests.simulated_discord import World, labels, text_of
 from tests.tiny_models import build_tiny_pipeline
 
@@ -119,8 +125,12 @@ async def test_a_picture_pulses_by_its_button_and_walks_through_others(world: Wo
     await world.restart()
     form = await world.ada.click(shown.response, label="Animate")
     assert form.modal
-    await world.ada.submit_modal(form, {"motion": ["pulse"], "through": [], "frames": ["8"]})
+    given = {"motion": ["pulse"], "through": [], "frames": ["8"]}
+    await world.ada.submit_modal(form, given)
+    form = await world.ada.click(shown.response, label="Animate")
+    assert "is on its way already" in told(await world.ada.submit_modal(form, given))
     pulse = await delivered(world)
+    assert pulse.id == second.id + 1
     assert len(frames_of(world.app.images.read(pulse.images[0].sha256))) == 8
     assert (pulse.action, pulse.parent_id, pulse.parent_picture) == ("animate", first.id, 1)
     form = await world.ada.click(shown.response, label="Animate")
@@ -133,6 +143,48 @@ async def test_a_picture_pulses_by_its_button_and_walks_through_others(world: Wo
     await world.delete(walk)
     assert not world.app.images.has(walk.images[0].sha256)
     assert world.app.images.has(first.images[0].sha256)
+
+
+async def test_an_animation_is_cancelled_in_its_middle_and_painted_anew_after_a_crash(app: App) -> None:
+    executor = SlowExecutor(app.settings, 3)
+    async with running(make_worker(app, AddingExpander(), executor)):
+        stopped = await paused(app, executor)
+        await app.jobs.cancel(stopped.id, "You stopped it.")
+        executor.gate.set()
+        stopped = await row(app, stopped, lambda job: job.is_final)
+        assert (stopped.status, stopped.images) == (JobStatus.CANCELLED, [])
+        executor.pause_after = 3
+        crashed = await paused(app, executor)
+        executor.crashes = 1
+        executor.gate.set()
+        await row(app, crashed, lambda job: job.attempts == 1 and job.status == JobStatus.QUEUED)
+    await sql(app, "UPDATE jobs SET not_before = 0")
+    await make_worker(app, AddingExpander()).run(burst=True)
+    job = await app.jobs.get(crashed.id)
+    assert (job.status, job.attempts) == (JobStatus.SUCCEEDED, 2)
+    assert len(frames_of(app.images.read(job.images[0].sha256))) == 8
+
+
+async def paused(app: App, executor: SlowExecutor) -> Job:
+    """An animation of which the executor has taken some steps and waits."""
+    job = await animate_prompts(app, Ask(text="a red fox | a blue boat"), Movement(frames=8))
+    await until(lambda: not executor.gate.is_set())
+    return job
+
+
+async def test_an_animation_has_the_privacy_and_the_explicit_limit_of_any_request(world: World) -> None:
+    walk: dict[str, Any] = {"prompts": "a red fox | a blue boat", "frames": 8}
+    await animate(world, **walk, private=True)
+    await world.finish(await world.claim(), size=(SIDE, SIDE))
+    job = await world.delivered(await world.newest())
+    assert [message for message in world.channel.history() if not message.flags.ephemeral] == []
+    [shown] = [message for message in world.channel.history(viewer=world.ada) if message.id == job.message_id]
+    assert set(files(shown)) == {"webp", "mp4"}
+    for is_restricted, kinds in ((False, set[str]()), (True, {"webp", "mp4"})):
+        world.restrict(is_restricted)
+        assert await animate(world, **walk) == ""
+        await world.finish(await world.claim(), size=(SIDE, SIDE), look=seen(0.7))
+        assert set(files(world.message(await world.delivered(await world.newest())))) == kinds
 
 
 async def test_what_cannot_be_animated_is_said_in_one_sentence(world: World) -> None:

@@ -13,10 +13,13 @@ from typing import Any
 
 import psutil
 import pytest
+from PIL.ImageSequence import all_frames
 
 from limner.bot import submit
+from limner.bot.animations import Movement, animate_prompts
 from limner.bot.app import App
 from limner.bot.errors import SetupError
+from limner.bot.options.ask import Ask
 from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.queue.wakeup import ALIVE, CHANGED
 from limner.bot.reasons import JobStatus
@@ -26,6 +29,7 @@ from limner.bot.worker import supervisor
 from limner.bot.worker.launch import launched_early
 from limner.bot.worker.process import NICE
 from limner.bot.worker.supervisor import Supervisor
+from limner.generators.animation import LEAST_FRAMES
 from tests.discord_records import until
 from tests.rows import asked
 from tests.tiny_models import build_tiny_pipeline
@@ -92,6 +96,19 @@ async def test_a_killed_worker_is_replaced_and_its_job_finished(app: App, settin
     assert workers() == []
     stopped = await app.jobs.get(third.id)
     assert (stopped.status, stopped.worker_id, stopped.attempts) == (JobStatus.QUEUED, None, 0)
+
+
+@pytest.mark.slow
+async def test_a_killed_workers_animation_is_painted_anew(app: App, settings: Settings) -> None:
+    async with Supervisor(settings, app.jobs):
+        ask = Ask(text="a red fox | a blue boat --steps 100 --seed 3", options={"expand": "off"})
+        job = await animate_prompts(app, ask, Movement(frames=LEAST_FRAMES))
+        await row(app, job, lambda job: job.step > 100)
+        [process] = workers()
+        process.kill()
+        done = await row(app, job, lambda job: job.is_final)
+    assert (done.status, done.attempts, done.step) == (JobStatus.SUCCEEDED, 2, 100 * LEAST_FRAMES)
+    assert len(list(all_frames(app.images.open(done.images[0].sha256)))) == LEAST_FRAMES
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows neither sessions nor groups")

@@ -11,15 +11,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from limner.generators.animation import Animation, blended, on_the_arc
+from limner.generators.animation import (
+    LEAST_FRAMES,
+    LEAST_KEYS,
+    MOST_FRAMES,
+    MOST_KEYS,
+    Animation,
+    blended,
+    on_the_arc,
+)
 from limner.generators.base import Failed, Finished, Progress
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import BadRequest
 from limner.generators.executor import Executor
-from limner.generators.frames import frames_of, keys_of
+from limner.generators.frames import frame_at, keys_of
 from limner.generators.requests import GenerationRequest
+from limner.generators.walks import rounds
 from tests.tiny_models import tiny_request
 
 WALK = "a red fox | a blue boat"
@@ -49,13 +60,49 @@ def apart(one: Image.Image, other: Image.Image) -> int:
     return int(np.abs(np.asarray(one, int) - np.asarray(other, int)).max())
 
 
-def test_a_loop_comes_back_to_its_first_key_and_a_swing_ends_at_its_last():
-    loop, swing = Animation(8), Animation(9, swings=True)
-    assert list(loop.places(2)) == [(i // 4, (i // 4 + 1) % 2, i % 4 / 4) for i in range(8)]
-    assert [place for place in swing.places(3) if place[2] == 0] == [(0, 1, 0), (1, 2, 0), (2, 0, 0)]
-    assert list(swing.places(3))[-1] == (2, 0, 0)
-    assert swing.played(range(4)) == [0, 1, 2, 3, 2, 1]
-    assert loop.played(range(4)) == [0, 1, 2, 3]
+def shades(animation: Animation, keys: int, shade: Callable[[float], float], *, bridges: bool) -> dict[float, float]:
+    """A walk's frames in order where a model paints one shade of grey at each place."""
+    painted: dict[float, Image.Image] = {}
+    found: dict[float, float] = {}
+    for places in rounds(animation, keys, painted, bridges=bridges):
+        for distance, bridge in places:
+            ends = [found[bridge.start], found[bridge.end]] if bridge else [0, 0]
+            found[distance] = float(np.interp(bridge.share, (0, 1), ends)) if bridge else shade(distance)
+        painted |= {one: Image.new("L", (9, 9), round(grey)) for one, grey in found.items()}
+    return dict(sorted(found.items()))
+
+
+def unevenness(found: dict[float, float]) -> float:
+    """The largest difference of neighbours for the median."""
+    ways = np.abs(np.diff([*found.values()]))
+    return float(ways.max() / np.median(ways))
+
+
+@given(st.integers(LEAST_FRAMES, MOST_FRAMES), st.integers(LEAST_KEYS, MOST_KEYS), st.booleans(), st.floats(0, 1))
+def test_a_walk_has_all_its_frames_and_goes_through_its_keys(frames: int, keys: int, swings: bool, jump: float):
+    animation = Animation(frames, swings)
+    found = shades(animation, keys, lambda distance: 200 * (distance % 1 > jump), bridges=True)
+    assert len(found) == frames
+    assert {float(key) for key in range(keys)} <= found.keys()
+    assert max(found) == keys - 1 if swings else keys - 1 <= max(found) < keys
+
+
+def test_frames_lie_closer_where_pictures_differ_and_bridge_what_jumps():
+    animation = Animation(16, swings=True)
+    for shade, bridges in (
+        (lambda place: 250 / (1 + np.exp(-30 * (place - 0.4))), False),
+        (lambda place: 60 * place + 100 * (place > 0.37), True),
+    ):
+        even = {place: shade(place) for place in np.linspace(0, 1, 16)}
+        assert unevenness(even) > 10
+        assert unevenness(shades(animation, 2, shade, bridges=bridges)) < 4
+    closed = shades(Animation(16), 2, lambda place: 60 * place, bridges=True)
+    assert [round(shade) for place, shade in closed.items() if place >= 1.5][-1] < 60  # its end leads to its beginning
+
+
+def test_a_swing_is_played_backwards_too():
+    assert Animation(9, swings=True).played(range(4)) == [0, 1, 2, 3, 2, 1]
+    assert Animation(8).played(range(4)) == [0, 1, 2, 3]
 
 
 def test_a_pulse_is_a_circle_through_its_picture():
@@ -81,9 +128,11 @@ def test_parts_of_the_prompts_and_seeds_make_the_keys():
     assert [key.seed for key in keys_of(walk())] == [3, 5]
     same = walk(animation=Animation(8), negative_prompt="green")
     assert keys_of(same) == [("a red fox", "green", 3), ("a blue boat", "green", 3)]
-    frames = list(frames_of(walk()))
-    assert [frame.between is None for frame in frames] == [True, *[False] * 6, True]
-    assert (frames[-1].prompt, frames[-1].seed) == ("a blue boat", 5)
+    first, between, last = (frame_at(walk(), distance) for distance in (0, 0.25, 1))
+    assert (first.between, last.between) == (None, None)
+    assert (last.prompt, last.seed) == ("a blue boat", 5)
+    assert between.between
+    assert (between.prompt, between.between.prompt, between.between.share) == ("a red fox", "a blue boat", 0.25)
     request = walk(animation=Animation(8, swings=True, seeds=(3, 5), pictures=("a", "b")))
     assert GenerationRequest.from_json(json.loads(json.dumps(request.to_json()))) == request
     assert (request.steps, request.pixels) == (24, 256)
