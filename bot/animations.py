@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 USUAL_FRAMES = 16
 NAMED = re.compile(r"(?P<job>[1-9]\d{0,17})(?:-(?P<number>[1-9]))?")
 """A posted picture in a list: a request's number, and the picture's unless it is the first."""
-UNUSED = ("count", "repeat", *(option.name for option in (*PICTURE_OPTIONS, *FINISH_OPTIONS)))
+UNUSED = ("count", "repeat", "mix", *(option.name for option in (*PICTURE_OPTIONS, *FINISH_OPTIONS)))
 """Options that an animation of prompts does nothing with."""
 SAME = ("width", "height", "init_image", "mask", "part", "box", "strength", "references", "tile")
 """What the pictures of a walk have in common, beside the model and its LoRAs."""
@@ -48,6 +48,7 @@ KEYS = N_(
 ONE = N_("A pulse is about one picture; name one, or choose another motion.")
 NAMES = N_("Name pictures by request and number, such as 12-1 15-2; {name} is none.")
 NOT_AGAIN = N_("Picture {picture} was changed while it was painted, or not painted here, so it cannot be animated.")
+MIXED = N_("Picture {picture} is a mix of styles, which cannot be animated.")
 MODELS = N_("These pictures are of different models or LoRAs; a walk goes through pictures of one model.")
 SIZES = N_("These pictures were painted in different sizes; a walk goes through pictures of one size.")
 STARTS = N_("These pictures start from different pictures; a walk goes through pictures that start from the same.")
@@ -168,8 +169,10 @@ def check_animates(app: App, job: Job, number: int) -> None:
 def _check_pictures(app: App, pictures: Sequence[tuple[Job, int]]) -> None:
     for job, number in pictures:
         check_still(job)
+        name = f"{job.id}-{number}"
+        if job.generation.mix:
+            raise BadOption(_(MIXED, picture=name))
         if not _is_repeatable(job):
-            name = f"{job.id}-{number}"
             raise BadOption(_(NOT_AGAIN, picture=name))
     first = pictures[0][0]
     _check_card(app.settings, first.request["model"])
@@ -186,7 +189,7 @@ def _is_repeatable(job: Job) -> bool:
     """Whether its picture is what its words, its seed and what it starts from give."""
     request = job.generation
     is_painted = job.kind != JobKind.DESCRIBE and not job.is_of_file
-    return is_painted and not request.steering and not request.stop_after
+    return is_painted and not request.steering and not request.stop_after and not request.mix
 
 
 def _matches(first: Job, other: Job) -> bool:

@@ -12,7 +12,7 @@ from PIL import Image
 from limner.generators.animation import SEPARATOR, Animation, Between, on_the_arc
 from limner.generators.base import Event, Failed, Finished, ImageGenerator, Preview, Progress, WorkDone
 from limner.generators.errors import BadRequest, GenerationError
-from limner.generators.image_files import as_uri
+from limner.generators.image_files import as_address, encode_png
 from limner.generators.requests import SEEDS, GenerationRequest
 from limner.generators.sentences import sentence
 from limner.generators.walks import rounds
@@ -68,7 +68,9 @@ def planned(
             if bridge:
                 faded = Image.blend(painted[bridge.start], painted[bridge.end], bridge.share)
                 strength = max(REPAINTED, 1 / request.num_inference_steps)
-                frames[distance] = replace(frames[distance], init_image=as_uri(faded), strength=strength)
+                frames[distance] = replace(
+                    frames[distance], init_image=as_address(encode_png(faded)), strength=strength
+                )
         yield frames
 
 

@@ -78,13 +78,6 @@ def as_address(file: bytes) -> str:
     return f"data:image/png;base64,{b64encode(file).decode()}"
 
 
-def as_uri(image: Image.Image) -> str:
-    """A picture as the ``data:`` URI of a PNG file, which `read_file` reads."""
-    file = io.BytesIO()
-    image.save(file, "PNG", compress_level=1)
-    return as_address(file.getvalue())
-
-
 def open_image(
     data: bytes,
     *,

@@ -10,6 +10,7 @@ from limner.generators.cards.guided_part import GuidedPart
 from limner.generators.cards.qualities import STANDARD
 from limner.generators.cards.skip_rules import SkipRule
 from limner.generators.references import Reference, Role
+from limner.generators.style_mix import StyleMix
 
 SEEDS = 2**32
 """Seeds run from 0 to SEEDS - 1, as in Midjourney; torch accepts them all."""
@@ -64,8 +65,9 @@ class GenerationRequest:
     ``quality`` names the steps, size and sampler that were chosen together. With ``skipping`` denoiser calls are left
     out while a picture's outputs change little; with ``guided`` guidance counts in that part of the steps only. With
     ``explained`` it is found out where each word draws, which changes no picture. ``refine`` is how often it may be
-    painted again for what is missing in its pictures (`generators.vision.read_back`). With
-    ``animation`` it is painted frame by frame; ``between`` says where one of these frames lies, and no row has it.
+    painted again for what is missing in its pictures (`generators.vision.read_back`). ``mix`` says where the fine
+    layers of a model that mixes styles take theirs from. With ``animation`` it is painted frame by frame; ``between``
+    says where one of these frames lies, and no row has it.
     """
 
     prompt: str
@@ -96,6 +98,7 @@ class GenerationRequest:
     guided: GuidedPart | None = None
     explained: bool = False
     refine: int = 0
+    mix: StyleMix | None = None
     animation: Animation | None = None
     between: Between | None = None
 
@@ -111,8 +114,8 @@ class GenerationRequest:
 
     @property
     def painted(self) -> int:
-        """How many pictures are painted, with candidates and frames."""
-        return self.num_images_per_prompt * self.frames
+        """How many pictures are painted, with candidates, frames, and all of a grid of mixes."""
+        return self.num_images_per_prompt * self.frames * (self.mix.pictures if self.mix else 1)
 
     @property
     def latest_prompt(self) -> str:
@@ -180,7 +183,7 @@ class GenerationRequest:
     @property
     def without_words(self) -> Self:
         """The same without anything that somebody wrote."""
-        return replace(self, prompt="", negative_prompt="", loras=(), part="", steering=())
+        return replace(self, prompt="", negative_prompt="", loras=(), part="", steering=(), mix=None)
 
     @property
     def in_words(self) -> Self:
@@ -212,6 +215,7 @@ class GenerationRequest:
         values["references"] = tuple(map(Reference.from_json, values.get("references", ())))
         values["skipping"] = SkipRule(values["skipping"]) if values.get("skipping") else None
         values["guided"] = tuple(values["guided"]) if values.get("guided") else None
+        values["mix"] = StyleMix.from_json(values["mix"]) if values.get("mix") else None
         values["animation"] = Animation.from_json(values["animation"]) if values.get("animation") else None
         values["finish"] = Finish.from_json(values["finish"]) if values.get("finish") else None
         return cls(**values)

@@ -26,6 +26,7 @@ LIGHT_GENERATORS = (
         "requests",
         "revisions",
         "sentences",
+        "style_mix",
         "text_classifiers",
         "text_files",
         "weights",

@@ -16,8 +16,8 @@ from limner.bot.translation import N_, _
 from limner.generators.text_classifiers import PolicyScore
 from limner.generators.weights import without_weights
 
-CHOSEN = ("LoRA", "change", "picture")
-"""Fields in which a replacement makes no sense: names of existing things, and words that are painted already."""
+CHOSEN = ("LoRA", "part", "mix", "change", "picture")
+"""Fields in which a replacement makes no sense: names of existing things, words beside the idea, and painted ones."""
 FIELDS = (
     N_("idea"),
     N_("negative prompt"),
@@ -26,6 +26,7 @@ FIELDS = (
     N_("file name"),
     N_("LoRA"),
     N_("part"),
+    N_("mix"),
     N_("change"),
     N_("picture"),
 )

@@ -25,6 +25,7 @@ def texts(idea: str, request: GenerationRequest, expansion: str, painted: str, f
         "file name": file_name,
         "LoRA": ", ".join(name for name, _ in request.loras),
         "part": request.part,
+        "mix": request.mix.prompt if request.mix else "",
         "change": "\n".join(prompt for _, prompt in request.steering),
     }
 

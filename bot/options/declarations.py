@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from limner.bot.options import suggestions, unsupported
 from limner.bot.options.fields import Count, InJob, InRequest, Negative, Nowhere, Private, Refine, Seed, Switch, Tuned
 from limner.bot.options.finish_options import FINISH_OPTIONS
-from limner.bot.options.model_fields import Guided, InQuality, Lora, SamplerField
+from limner.bot.options.model_fields import Guided, InQuality, Lora, Mix, SamplerField
 from limner.bot.options.option import Option, OptionKind
 from limner.bot.options.picture_options import PICTURE_OPTIONS
 from limner.bot.options.size_fields import Aspect, Size
@@ -230,6 +230,20 @@ OPTIONS = (
         is_of_model=True,
         label=N_("LoRA"),
         key="LoRA",
+    ),
+    Option(
+        name="mix",
+        help=N_("Fine layers from another seed, words, or a grid such as 3x4 of many; @2 says after which layer"),
+        kind=OptionKind.WORDS,
+        kept=Mix("mix"),
+        flags=("mix",),
+        in_command=False,  # Discord gives a command at most 25 options
+        wanted=N_("a seed, a grid or words"),
+        example="7@2",
+        cannot=unsupported.mixing,
+        is_of_model=True,
+        label=N_("Style mix"),
+        key="Style mix",
     ),
     *PICTURE_OPTIONS,
     Option(

@@ -13,7 +13,8 @@ from limner.bot.translation import N_, _, commas
 from limner.generators.cards.guided_part import read_part, write_part
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.qualities import STANDARD, Quality, quality
-from limner.generators.requests import GenerationRequest
+from limner.generators.requests import SEEDS, GenerationRequest
+from limner.generators.style_mix import MOST_SIDE, StyleMix
 
 if TYPE_CHECKING:
     from limner.bot.queue.enqueue import NewJob
@@ -30,6 +31,40 @@ GONE_LORA = N_(
     "The LoRA {name} of that request is not there any more; choose Reuse settings in the menu of its message (Apps), "
     "and leave the LoRA out."
 )
+
+
+class Mix(InRequest):
+    """Where the fine layers take their style from: SEED, ROWSxCOLUMNS or words, perhaps with @LAYER."""
+
+    def get(self, job: Job | NewJob, request: GenerationRequest) -> str:
+        """As a member types it."""
+        return request.mix.write() if request.mix else ""
+
+    def put(self, new: NewJob, value: Any, settings: Settings) -> NewJob:
+        """The mix in the model's middle if no layer is given."""
+        card = settings.cards[new.request.model]
+        mix = StyleMix.read(value, card.style_layers // 2)
+        if card.style_layers and not 0 < mix.layer < card.style_layers:
+            raise BadOption(
+                _(
+                    "The model {model} mixes after layer 1 to {most}; write one of these behind the @.",
+                    model=card.name,
+                    most=card.style_layers - 1,
+                )
+            )
+        if mix.grid and not all(0 < side <= MOST_SIDE for side in mix.grid):
+            raise BadOption(_("A grid of mixes has 1 to {most} rows and columns, such as 3x4.", most=MOST_SIDE))
+        has_one = bool(mix.grid or mix.prompt) or mix.seed is not None
+        if not has_one or (mix.seed or 0) >= SEEDS or len(mix.prompt) > settings.max_prompt_length:
+            raise BadOption(
+                _(
+                    "The option mix needs a seed below {seeds}, a grid such as 3x4, or words of at most {most} "
+                    "characters.",
+                    seeds=SEEDS,
+                    most=settings.max_prompt_length,
+                )
+            )
+        return with_request(new, mix=mix)
 
 
 class SamplerField(InRequest):

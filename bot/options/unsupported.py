@@ -21,6 +21,13 @@ def strength(card: ModelCard) -> str:
     return _("The model {model} changes a picture as the words say; leave out the option strength.", model=card.name)
 
 
+def mixing(card: ModelCard) -> str:
+    """Styles of two pictures in one."""
+    if card.style_layers:
+        return ""
+    return _("The model {model} cannot mix styles; leave out the option mix.", model=card.name)
+
+
 def tiles(card: ModelCard) -> str:
     """Pictures whose opposite edges continue each other."""
     if card.tiles:

@@ -19,7 +19,7 @@ from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.tables.models import Job
 from limner.generators.requests import GenerationRequest
 
-WORDS = ("Idea", "After step")
+WORDS = ("Idea", "After step", "Style mix")
 """How the keys of parameters begin that repeat a member's words."""
 
 

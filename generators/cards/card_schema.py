@@ -19,6 +19,7 @@ NUMBERS = {
     "guidance_scale": (float, 0, 100),
     "most_steps": (int, 1, 1000),
     "max_added_words": (int, 0, 1000),
+    "style_layers": (int, 0, 16),
     "max_tokens": (int, 1, 1_000_000),
     "subtle_strength": (float, 0.05, 1),
     "strong_strength": (float, 0.05, 1),

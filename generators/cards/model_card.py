@@ -111,6 +111,8 @@ class ModelCard:
     """Paints what lies between two pictures."""
     guides_in_part: bool = False
     """Computes guidance from a second output of its denoiser, which some steps can do without."""
+    style_layers: int = 0
+    """Layers that can have a style each, so that styles can be mixed; 0: they cannot."""
     explains: bool = False
     """Its denoiser's attention says which words drew what."""
     weighs: bool = False

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from limner.generators.one_pass.generator import OnePassGenerator
 from limner.generators.one_pass.networks import StyleGenerator
 
@@ -11,3 +13,8 @@ class GANGenerator(OnePassGenerator):
 
     family = "gan"
     build = StyleGenerator
+
+    @property
+    def painter(self) -> StyleGenerator:
+        """All of the network."""
+        return cast("StyleGenerator", self._network)

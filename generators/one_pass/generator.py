@@ -28,8 +28,8 @@ from limner.generators.failures import understand
 from limner.generators.language.caption_encoder import CaptionEncoder, load_caption_encoder, pool
 from limner.generators.loading import loading
 from limner.generators.measured import Measured
-from limner.generators.one_pass.networks import Shape
-from limner.generators.requests import GenerationRequest
+from limner.generators.one_pass.networks import Shape, StyleGenerator
+from limner.generators.requests import SEEDS, GenerationRequest
 from limner.generators.sentences import sentence
 
 ONE_SIZE = sentence("This model paints {width}x{height} only; leave the size out.")
@@ -226,13 +226,17 @@ class OnePass(ABC):
 class OnePassGenerator(OnePass):
     """Paints from noise and words.
 
-    A sample's noise comes from its own seed, so its picture does not depend on others. Guidance divides the noise: at 1
-    pictures differ most, above it they are more typical (truncation, Brock 2018). There is no style mixing, since the
-    networks learn with one style for all levels of a picture.
+    A sample's noise comes from its own seed, so its picture does not depend on others. Truncation is one by the
+    guidance: at 1 pictures differ most, above it they are more typical.
     """
 
     build: ClassVar[Callable[[Shape], nn.Module]]
     blends = True
+
+    @property
+    @abstractmethod
+    def painter(self) -> StyleGenerator:
+        """The part of the network that makes a picture of noise and words."""
 
     def __init__(self, card: ModelCard, shape: Shape, words: CaptionVectors, max_batch: int) -> None:
         super().__init__(card, type(self).build(shape), max_batch)
@@ -256,20 +260,29 @@ class OnePassGenerator(OnePass):
             raise BadRequest(sentence("This model knows only words; ask without a picture, a LoRA or a scheduler."))
         if (request.width, request.height) != (self._card.width, self._card.height):
             raise BadRequest(sentence(ONE_SIZE, width=self._card.width, height=self._card.height))
+        if request.mix and not (self._shape.mapping and 0 < request.mix.layer < len(self._shape.widths)):
+            raise BadRequest(sentence("This model cannot mix styles in that way; ask again without mix."))
+        prompts = [request.prompt, (request.mix and request.mix.prompt) or request.prompt]
+        words = self._words.vectors(prompts, self._load_encoder)
         if request.between is None:
-            return self._words.vectors([request.prompt], self._load_encoder)[0]
-        words = self._words.vectors([request.prompt, request.between.prompt], self._load_encoder)
-        return torch.lerp(words[0], words[1], request.between.share)
+            return words
+        others = self._words.vectors([request.between.prompt], self._load_encoder)
+        return torch.lerp(words, others, request.between.share)
 
     def _unread(self, request: GenerationRequest) -> str:
         is_known = plain(request.prompt) in self._words.known  # with all its words
         return "" if is_known or self._encoder is None else self._encoder.unread(request.prompt)
 
-    def _noises(self, request: GenerationRequest) -> list[Tensor]:
-        """The noise of each of a request's pictures."""
-        noises = request.between.noises if request.between else [(seed, 1.0) for seed in request.seeds]
-        draws = [torch.randn(self._shape.noise, generator=torch.Generator().manual_seed(seed)) for seed, _ in noises]
-        return [blended(draws, [weight for _, weight in noises])] if request.between else draws
+    def _noises(self, request: GenerationRequest) -> Tensor:
+        """The noise of each of a request's pictures (count, noise)."""
+        if request.between is None:
+            return self._drawn(request.seeds)
+        seeds, weights = zip(*request.between.noises, strict=True)
+        return blended(list(self._drawn(seeds)), weights)[None]
+
+    def _drawn(self, seeds: Sequence[int]) -> Tensor:
+        generators = (torch.Generator().manual_seed(seed % SEEDS) for seed in seeds)
+        return torch.stack([torch.randn(self._shape.noise, generator=generator) for generator in generators])
 
     def _load_encoder(self) -> CaptionEncoder:
         if self._encoder is None:
@@ -281,20 +294,53 @@ class OnePassGenerator(OnePass):
         return self._encoder
 
     def _paint(self, asked: Sequence[tuple[GenerationRequest, Tensor]]) -> list[Image.Image]:
-        noise, words = [], []
-        for request, vector in asked:
-            for drawn in self._noises(request):
-                noise.append(drawn / max(1.0, request.guidance_scale))
-                words.append(vector)
-        device = next(self._network.parameters()).device
-        painted = self._network(torch.stack(noise).to(device), torch.stack(words).to(device))
+        styles = torch.cat([self._styles(request, words) for request, words in asked])
         size = (self._card.width, self._card.height)
-        return [image.resize(size, Image.Resampling.BICUBIC) for image in finished(painted, asked[0][0])]
+        painted = finished(self.painter.paint(styles), asked[0][0])
+        images = [image.resize(size, Image.Resampling.BICUBIC) for image in painted]
+        grids = [request.mix.grid if request.mix else None for request, _words in asked for _seed in request.seeds]
+        return [_sheet(images, *grid) if grid else images.pop(0) for grid in grids]
+
+    def _styles(self, request: GenerationRequest, words: Tensor) -> Tensor:
+        """A style for each level of each picture (pictures, levels, style)."""
+        mix, noises = request.mix, self._noises(request)
+        if mix and mix.grid:
+            return torch.cat([self._grid(request, seed, words[:1], *mix.grid, mix.layer) for seed in request.seeds])
+        own = self._style(request, noises, words[:1])
+        if mix is None:
+            return self.painter.mixed(own, own, 0)
+        others = noises if mix.seed is None else self._drawn([mix.seed])
+        return self.painter.mixed(own, self._style(request, others, words[1:]), mix.layer)
+
+    def _grid(
+        self, request: GenerationRequest, seed: int, words: Tensor, rows: int, columns: int, layer: int
+    ) -> Tensor:
+        """The styles of a sheet's pictures by rows: of the columns' seeds, and then each row's seed and its mixes."""
+        styles = self._style(request, self._drawn(range(seed, seed + rows + columns)), words)
+        fine = [*range(rows, rows + columns)]
+        pairs = [*zip(fine, fine, strict=True), *((row, other) for row in range(rows) for other in (row, *fine))]
+        coarse, others = torch.tensor(pairs).T
+        return self.painter.mixed(styles[coarse], styles[others], layer)
+
+    def _style(self, request: GenerationRequest, noises: Tensor, words: Tensor) -> Tensor:
+        device = next(self._network.parameters()).device
+        truncation = 1 / max(1.0, request.guidance_scale)
+        return self.painter.style(noises.to(device), words.expand(len(noises), -1).to(device), truncation)
 
 
 def _read_words(config: dict[str, Any], tensors: dict[str, Tensor]) -> CaptionVectors:
     known = dict(zip(config["captions"], tensors["vectors"].float(), strict=True))
     return CaptionVectors(config["reader"], config["fingerprint"], known, tensors["centre"].float(), config["spread"])
+
+
+def _sheet(images: list[Image.Image], rows: int, columns: int) -> Image.Image:
+    """The next pictures in a grid whose first place is empty; they are taken out of the list."""
+    width, height = images[0].size
+    whole = Image.new("RGB", ((columns + 1) * width, (rows + 1) * height), "white")
+    for place in range(1, (rows + 1) * (columns + 1)):
+        row, column = divmod(place, columns + 1)
+        whole.paste(images.pop(0), (column * width, row * height))
+    return whole
 
 
 def finished(pixels: Tensor, request: GenerationRequest) -> list[Image.Image]:

@@ -14,6 +14,8 @@ from torch.nn import functional
 
 COARSEST = 4
 """Width and height of the features at which a picture begins and ends."""
+AVERAGED = 256
+"""Noises over which the mean style of words is taken."""
 GROUP = 8
 """Channels in one normalisation group."""
 
@@ -28,6 +30,7 @@ class Shape:
         width: channels at the finest level; doubled at each coarser one, up to four times.
         noise: size of the noise vector.
         words: size of a caption's vector.
+        mapping: layers between noise and style; 0: noise and words are the style, and styles are not mixed.
     """
 
     side: int
@@ -35,6 +38,7 @@ class Shape:
     width: int
     noise: int
     words: int
+    mapping: int = 0
 
     @property
     def widths(self) -> list[int]:
@@ -44,28 +48,66 @@ class Shape:
 
 
 class StyleGenerator(nn.Module):
-    """Turns noise and words into a picture (-1 to 1); both modulate every level as a style (Karras 2019)."""
+    """Turns noise and words into a picture (-1 to 1); a style modulates every level, its layer (Karras 2019).
+
+    With a mapping network each level can have a style of its own, the coarsest first.
+    """
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         widths = shape.widths
         self.words = nn.Linear(shape.words, shape.noise)
         style = 2 * shape.noise
+        self.mapping = _mapping(shape.mapping, style) if shape.mapping else None
         self.start = nn.Linear(style, widths[0] * COARSEST**2)
         self.levels = nn.ModuleList(
             _Level(narrow, wide, style) for narrow, wide in zip(widths, [*widths[1:], widths[-1]], strict=True)
         )
         self.end = nn.Conv2d(widths[-1], shape.channels, 3, padding=1)
 
+    def style(self, noise: Tensor, words: Tensor, truncation: float = 1.0) -> Tensor:
+        """noise (count, noise), words (count, words) -> styles (count, 2 * noise).
+
+        With a ``truncation`` from 1 down to 0 a style comes nearer to the mean style of its words, so pictures are more
+        typical (Karras 2019, appendix B).
+        """
+        words = functional.normalize(self.words(words)) * noise.shape[1] ** 0.5
+        if self.mapping is None:
+            return torch.cat([noise * truncation, words], 1)
+        styles = self.mapping(torch.cat([noise, words], 1))
+        if truncation == 1:
+            return styles
+        draws = torch.randn(AVERAGED, noise.shape[1], generator=torch.Generator().manual_seed(0)).to(noise)
+        every = torch.cat([draws.repeat(len(words), 1), words.repeat_interleave(AVERAGED, 0)], 1)
+        return torch.lerp(self.mapping(every).view(len(words), AVERAGED, -1).mean(1), styles, truncation)
+
+    def mixed(self, coarse: Tensor, fine: Tensor, layers: Tensor | int) -> Tensor:
+        """Two styles (count, 2 * noise) -> a style for each level: the first ``layers`` have the coarse one.
+
+        ``layers`` is of each picture (count,) or of all.
+        """
+        many = torch.as_tensor(layers, device=coarse.device).view(-1, 1)
+        takes_coarse = torch.arange(len(self.levels), device=coarse.device) < many
+        return torch.where(takes_coarse[:, :, None], coarse[:, None], fine[:, None])
+
     def forward(self, noise: Tensor, words: Tensor) -> Tensor:
         """noise (count, noise), words (count, words) -> pictures (count, channels, side, side)."""
-        style = torch.cat([noise, functional.normalize(self.words(words)) * noise.shape[1] ** 0.5], 1)
-        features = self.start(style).view(len(style), -1, COARSEST, COARSEST)
+        style = self.style(noise, words)
+        return self.paint(self.mixed(style, style, 0))
+
+    def paint(self, styles: Tensor) -> Tensor:
+        """A style for each level (count, levels, 2 * noise) -> pictures (count, channels, side, side)."""
+        features = self.start(styles[:, 0]).view(len(styles), -1, COARSEST, COARSEST)
         for number, level in enumerate(self.levels):
             if number:
                 features = functional.interpolate(features, scale_factor=2, mode="bilinear")
-            features = level(features, style)
+            features = level(features, styles[:, number])
         return self.end(features).tanh()
+
+
+def _mapping(layers: int, width: int) -> nn.Sequential:
+    """From noise and words, of mean square 1, to a style of the same size."""
+    return nn.Sequential(*(part for _ in range(layers) for part in (nn.Linear(width, width), nn.LeakyReLU(0.2))))
 
 
 class _Level(nn.Module):

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from limner.generators.one_pass.generator import OnePassGenerator
-from limner.generators.one_pass.networks import ConditionalVAE
+from limner.generators.one_pass.networks import ConditionalVAE, StyleGenerator
 
 
 class VAEGenerator(OnePassGenerator):
@@ -11,3 +13,8 @@ class VAEGenerator(OnePassGenerator):
 
     family = "vae"
     build = ConditionalVAE
+
+    @property
+    def painter(self) -> StyleGenerator:
+        """Its decoder."""
+        return cast("ConditionalVAE", self._network).painter

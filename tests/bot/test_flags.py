@@ -140,7 +140,7 @@ def test_an_unknown_flag_is_named_in_short_with_what_is_allowed(flag: str):
     sentence = refused(f"fox {flag}")
     allowed = (
         "is no flag; the flags are --no --negative --ar --count --repeat --r --quality --refine --steps "
-        "--sampler --skipping --guidance --guided --seed --style --model --lora --strength --sref --sw "
+        "--sampler --skipping --guidance --guided --seed --style --model --lora --mix --strength --sref --sw "
         "--cref --cw --areas --cm --control --controls --upscale --crop --resize --colour "
         "--sharpen --expand --draft --tile --raw --private."
     )

@@ -1,6 +1,9 @@
 """What /imagine can be asked for: declared once, found everywhere, and kept by a remix."""
 
 import json
+import os
+import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +16,16 @@ from hypothesis import strategies as st
 
 from limner.bot import submit
 from limner.bot.app import App, open_app
-from limner.bot.errors import BadOption
+from limner.bot.errors import BadOption, UserError
 from limner.bot.options.ask import Ask, read
 from limner.bot.options.declarations import OPTIONS, by_name, values
 from limner.bot.options.flags import parse_prompt
 from limner.bot.options.option import Option, OptionKind
 from limner.bot.place import OUTSIDE
 from limner.bot.settings import Settings
+from limner.bot.settings.model_sources import PRETRAINED
 from limner.generators.requests import Finish, GenerationRequest
+from limner.generators.style_mix import StyleMix
 from tests.rows import asked, put_lora, put_references, put_restyler
 from tests.simulated_discord import World
 from tests.tiny_models import build_tiny_flux_pipeline
@@ -44,6 +49,7 @@ SAID: dict[str, Any] = {
     "style": "noir",
     "model": "doodle",
     "lora": "ink:0.5",
+    "mix": "7@2",
     "image": "0" * 64,
     "link": "https://discord.com/channels/1/2/3",
     "strength": "0.6",
@@ -75,6 +81,7 @@ NAMES = {
     "style": ["noir", "watercolor"],
     "model": ["doodle"],
     "lora": ["ink", "ink:0.125"],
+    "mix": ["7@2", "3x4@1", "the digit two@3"],
     "image": ["0" * 64],
     "link": ["https://discord.com/channels/1/2/3", "https://discord.com/channels/1/2/3 2"],
     "sref": ["1" * 64, f"{'1' * 64},{'2' * 64}"],
@@ -147,10 +154,15 @@ def test_every_flag_says_what_its_option_says(said: dict[str, Any]) -> None:
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
-    """With a model that takes references and control pictures, and one that reads pictures."""
+def settings(settings: Settings, tmp_path: Path) -> Settings:
+    """With a model that takes references and control pictures and, by its card, mixes styles, and one that reads."""
     put_references(settings)
-    return settings.using(image_text_model="pretrained:image-text")
+    folder = shutil.copytree(PRETRAINED / "doodle", tmp_path / "mixing", copy_function=os.symlink)
+    card = json.loads((folder / "limner.json").read_text())
+    (folder / "limner.json").unlink()
+    (folder / "limner.json").write_text(json.dumps(card | {"style_layers": 4}))
+    models = settings.models | {"doodle": str(folder)}
+    return settings.using(models=models, image_text_model="pretrained:image-text")
 
 
 async def test_a_remix_loses_nothing(app: App) -> None:
@@ -255,6 +267,27 @@ async def test_what_a_model_does_nothing_with_is_refused_unless_it_is_what_it_ha
         job = await submit.imagine(app, asked("seven --steps 1 --guidance 2", model="gan"))
         again = await submit.imagine(app, submit.remixed(app, job, "eight", "", user_id=0, where=OUTSIDE))
         assert (again.steps, again.generation.guidance_scale) == (1, 2)
+
+
+async def test_a_mix_that_cannot_be_is_refused_before_the_queue(settings: Settings) -> None:
+    async with open_app(settings.using(models=settings.models | {"gan": "pretrained:digits-gan"})) as app:
+        for text, sentence in (
+            ("seven --mix 3 --model gan", "The model gan cannot mix styles; leave out the option mix."),
+            ("a fox --mix 3@4", "The model doodle mixes after layer 1 to 3; write one of these behind the @."),
+            ("a fox --mix 3@0", "The model doodle mixes after layer 1 to 3; write one of these behind the @."),
+            ("a fox --mix 9x2", "A grid of mixes has 1 to 5 rows and columns, such as 3x4."),
+            ("a fox --mix 4294967296", "needs a seed below 4294967296, a grid such as 3x4, or words of at most"),
+            ("a fox --mix @2", "needs a seed below 4294967296, a grid such as 3x4, or words of at most"),
+        ):
+            with pytest.raises(BadOption, match=re.escape(sentence)):
+                await submit.imagine(app, asked(text))
+        await app.filters.add(0, "boat", by=1)
+        with pytest.raises(UserError, match="The mix has words that are not allowed here"):
+            await submit.imagine(app, asked("a fox --mix a blue boat"))
+        job = await submit.imagine(app, asked("a fox --mix 3x4@1"))
+        assert (job.generation.mix, job.samples) == (StyleMix(1, grid=(3, 4)), 19)
+        again = await submit.imagine(app, submit.remixed(app, job, "seven --model gan", "", user_id=0, where=OUTSIDE))
+        assert again.generation.mix is None
 
 
 async def test_the_samplers_of_the_chosen_model_are_offered(world: World) -> None:

@@ -19,6 +19,7 @@ from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import CONFIG, to_pictures
 from limner.generators.one_pass.vae import VAEGenerator
 from limner.generators.requests import GenerationRequest
+from limner.generators.style_mix import StyleMix
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.one_pass import PLANS, CaptionLoss, OnePassRecipe, train_one_pass
 from limner.generators.vision.clip import FolderImageTextModel
@@ -93,6 +94,53 @@ def test_guidance_makes_pictures_more_alike(recipe: OnePassRecipe, generator: Im
         return float(np.std(painted, axis=0).mean())
 
     assert difference(8.0) < 0.5 * difference(1.0)
+
+
+def unlike(recipe: OnePassRecipe) -> ImageGenerator:
+    """The model with weights by chance, so that the pictures of any two seeds or prompts differ much."""
+    generator = GENERATOR_CLASSES[recipe.family].load(card(recipe), device="cpu")
+    random = torch.Generator().manual_seed(2)
+    for part in generator._network.parameters():
+        part.data.normal_(std=0.3, generator=random)
+    return generator
+
+
+def test_a_gan_mixes_the_styles_of_two_seeds_or_prompts_and_a_vae_does_not(recipe: OnePassRecipe):
+    generator, red = unlike(recipe), ask("a red square", seed=4)
+    if recipe.family == "vae":
+        with pytest.raises(BadRequest, match="cannot mix styles in that way"):
+            generator.admit("it", replace(red, mix=StyleMix(1, seed=5)))
+        return
+    assert card(recipe).style_layers == 2
+    other, blue = replace(red, seed=5), replace(red, prompt="a blue square")
+    mixes = [StyleMix(1, seed=4), StyleMix(1, seed=5), StyleMix(1, prompt="a blue square")]
+    own, fine, worded = paint(generator, red, other, blue)
+    same, mixed, of_words = paint(generator, *(replace(red, mix=mix) for mix in mixes))
+    assert np.abs(same - own).max() <= 1
+    for painted, source in ((mixed, fine), (of_words, worded)):
+        assert min(np.abs(painted - own).max(), np.abs(painted - source).max()) > 10
+    for layer in (0, 2):
+        with pytest.raises(BadRequest, match="cannot mix styles in that way"):
+            generator.admit("it", replace(red, mix=StyleMix(layer, seed=5)))
+
+
+def test_a_grid_shows_each_rows_coarse_style_with_each_columns_fine_one(recipe: OnePassRecipe):
+    generator, red = unlike(recipe), ask("a red square", seed=4)
+    grid = replace(red, mix=StyleMix(1, grid=(2, 3)))
+    if recipe.family == "vae":
+        with pytest.raises(BadRequest, match="cannot mix styles in that way"):
+            generator.admit("it", grid)
+        return
+    [sheet, first] = paint(generator, grid, red)
+    assert sheet.shape == (3 * 128, 4 * 128, 3)
+    assert np.abs(sheet[128:256, 128:256] - sheet[256:, 256:384]).max() > 20
+    cells = sheet.reshape(3, 128, 4, 128, 3).swapaxes(1, 2)
+    assert cells[0, 0].min() == 255
+    columns = paint(generator, *(replace(red, seed=seed) for seed in (6, 7, 8)))
+    mixes = [replace(red, seed=5, mix=StyleMix(1, seed=seed)) for seed in (6, 7, 8)]
+    second = paint(generator, replace(red, seed=5), *mixes)
+    for cell, alone in zip([*cells[0, 1:], *cells[2], cells[1, 0]], [*columns, *second, first], strict=True):
+        assert np.abs(cell - alone).max() <= 1
 
 
 def test_words_that_were_not_learnt_are_read_by_the_language_model(recipe: OnePassRecipe, generator: ImageGenerator):

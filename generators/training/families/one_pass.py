@@ -37,6 +37,10 @@ WARMUP = 0.2
 """Part of the training in which the weight of the VAE's divergence rises from 0 to 1 (Sønderby 2016)."""
 R1 = 1.0
 """Weight of the gradient penalty on real pictures (Mescheder 2018)."""
+MIXED = 0.9
+"""Share of a GAN's pictures that have two styles while it learns (Karras 2019, section 3.1)."""
+MAPPING = 4
+"""Layers of a GAN's mapping network."""
 READING, SHARPNESS = 0.5, 20.0
 """Weight of the caption loss, and the scale of its similarities."""
 SHOWN = 20
@@ -153,7 +157,7 @@ class GANTask:
     def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """The losses of critic and generator; without saturation, and with a penalty on real pictures' gradients."""
         real, words = self._data.pixels(numbers), self._data.words(numbers)
-        painted = self._generator(self._data.noise(len(numbers), random), words)
+        painted = self._painted(words, random)
         read_back = {"read_back": self._reading.loss(painted, numbers)} if self._reading else {}
         real = self._augmentation(real, random).requires_grad_()
         painted = self._augmentation(painted, random)
@@ -179,6 +183,14 @@ class GANTask:
     def sample(self) -> Image.Image:
         """Pictures painted from noise."""
         return self._data.sheet(self._generator)
+
+    def _painted(self, words: Tensor, random: torch.Generator) -> Tensor:
+        """A picture for each of the words, most with two styles, so that a level learns to rely on no other one's."""
+        count, levels = len(words), len(self._generator.levels)
+        own, other = (self._generator.style(self._data.noise(count, random), words) for _ in range(2))
+        layers = torch.randint(1, levels, (count,), generator=random)
+        layers[torch.rand(count, generator=random) > MIXED] = levels
+        return self._generator.paint(self._generator.mixed(own, other, layers.to(words.device)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -234,7 +246,8 @@ def _build(recipe: OnePassRecipe, device: torch.device) -> tuple[VAETask | GANTa
     vectors, words = _read_captions(recipe, pictures)
     first = pictures.pixels(range(min(8, len(pictures))))
     channels = 3 if (first - first.mean(1, keepdim=True)).abs().max() > 0.02 else 1
-    shape = Shape(pictures.side, channels, recipe.width, recipe.noise, vectors.shape[1])
+    mapping = MAPPING if recipe.family == "gan" else 0
+    shape = Shape(pictures.side, channels, recipe.width, recipe.noise, vectors.shape[1], mapping)
     torch.manual_seed(recipe.plan.seed)
     data = Captioned(pictures, vectors, shape, device)
     if recipe.family == "vae":
@@ -281,5 +294,6 @@ def _export(recipe: OnePassRecipe) -> Path:
     side = max(128, shape.side)
     card: dict[str, Any] = {"title": f"{recipe.folder.resolve().name} ({recipe.family.upper()})", "width": side}
     card |= {"height": side, "multiple_of": side, "num_inference_steps": 1, "guidance_scale": 1.0}
-    save(recipe.folder / "model", recipe.family, shape, generator, words, card | {"max_added_words": 0})
+    card |= {"max_added_words": 0, **({"style_layers": len(shape.widths)} if shape.mapping else {})}
+    save(recipe.folder / "model", recipe.family, shape, generator, words, card)
     return recipe.folder / "model"
