@@ -200,7 +200,7 @@ def _refined(found: Mapping[str, Any]) -> Iterator[str]:
         yield _("Painted again with more weight on: {words}", words=_some(commas(found["again"])))
         if found["missing"]:
             yield _(
-                "Still not seen after {rounds} more rounds, so the best picture so far is kept: {words}",
+                "Still not seen, so the best picture so far is kept (further rounds: {rounds}): {words}",
                 rounds=found["rounds"],
                 words=_some(commas(found["missing"])),
             )

@@ -71,7 +71,7 @@ async def test_what_never_passes_keeps_the_best_and_says_what_is_missing(app: Ap
     first, again, still, *_unread = notes_of(app, job)
     assert first.startswith("Not seen at first: ")
     assert again.startswith("Painted again with more weight on: (")
-    assert still.startswith("Still not seen after 2 more rounds, so the best picture so far is kept: ")
+    assert still.startswith("Still not seen, so the best picture so far is kept (further rounds: 2): ")
     assert still in job_messages.ended(job, app.styles, says_ai=False)
     written = app.images.open(job.images[0].sha256).info["parameters"]
     assert "Seed: 7" in written

@@ -77,6 +77,6 @@ async def is_compared(app: App, job: Job) -> bool:
 
 def comparing_items(job: Job) -> list[discord.ui.Item[Any]]:
     """The question, and the buttons of two of the pictures."""
-    one, other = Random(f"{job.id}").sample([str(image.position + 1) for image in job.images], 2)
+    one, other = sorted(Random(f"{job.id}").sample([str(image.position + 1) for image in job.images], 2))
     row = discord.ui.ActionRow[Any](PreferButton(one, other, job.id), PreferButton(other, one, job.id))
     return [discord.ui.TextDisplay(f"-# {_(QUESTION)}"), row]
