@@ -35,6 +35,7 @@ class Measured:
     def __init__(self, file: Path | None = None) -> None:
         self._file = file
         self._values: dict[str, dict[str, Any]] = {}
+        self._unwritten: dict[str, dict[str, Any]] = {}
 
     def get(self, subject: str, key: str) -> Any:
         """The value, as JSON holds it; None if there is none."""
@@ -55,15 +56,22 @@ class Measured:
                 self._values = self._read()
                 self._values.setdefault(subject, {})[key] = value
                 _replace(self._file, json.dumps(self._values, indent=1))
+                self._unwritten = {}
         except OSError as error:
-            self._values.setdefault(subject, {})[key] = value
+            self._unwritten.setdefault(subject, {})[key] = value
             log.warning("measured_not_kept subject=%s reason=%s", subject, type(error).__name__)
 
     def _read(self) -> dict[str, dict[str, Any]]:
         if self._file is None:
             return self._values
+        written = self._written(self._file)
+        subjects = dict.fromkeys((*written, *self._unwritten))
+        return {name: written.get(name, {}) | self._unwritten.get(name, {}) for name in subjects}
+
+    def _written(self, file: Path) -> dict[str, dict[str, Any]]:
+        """What the file holds; if it cannot be read, what it held last."""
         try:
-            values = read_json(self._file) if self._file.stat().st_size <= MOST_BYTES else None
+            values = read_json(file) if file.stat().st_size <= MOST_BYTES else None
         except (OSError, BadText):
             return self._values
         subjects = cast("dict[str, Any]", values) if isinstance(values, dict) else {}

@@ -280,3 +280,17 @@ def test_the_executor_hands_on_what_was_learned(tiny: Path, tmp_path: Path):
     assert executor.capacity("tiny") == FIRST_BATCH * SIDE**2
     executor.admit("a", tiny_request())
     assert list(json.loads((tmp_path / "measured.json").read_text())) == ["memory", "batch"]
+
+
+def test_what_a_full_folder_does_not_take_is_known_in_memory_until_it_can_be_written(tmp_path: Path):
+    file = tmp_path / "measured.json"
+    measured, lock = Measured(file), tmp_path / "measured.json.lock"
+    measured.put("batch", "old", 2)
+    lock.unlink(missing_ok=True)
+    lock.mkdir()  # so that nothing more is written
+    measured.put("batch", "new", 4)
+    assert (measured.get("batch", "old"), measured.get("batch", "new")) == (2, 4)
+    assert Measured(file).get("batch", "new") is None
+    lock.rmdir()
+    measured.put("formats", "third", 8)
+    assert Measured(file).all("batch") == {"old": 2, "new": 4}
