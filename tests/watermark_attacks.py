@@ -18,7 +18,9 @@ def psnr(one: Image.Image, other: Image.Image) -> float:
     return 10 * math.log10(255**2 / error)
 
 
-def _encoded(kind: str, quality: int) -> Attack:
+def encoded(kind: str, quality: int) -> Attack:
+    """Writes a picture to a file and reads it again."""
+
     def attack(image: Image.Image) -> Image.Image:
         file = io.BytesIO()
         image.save(file, kind, quality=quality)
@@ -39,8 +41,8 @@ def _cropped(image: Image.Image) -> Image.Image:
 
 ATTACKS: dict[str, Attack] = {
     "none": lambda image: image,
-    "JPEG 75": _encoded("JPEG", 75),
-    "WebP 80": _encoded("WEBP", 80),
+    "JPEG 75": encoded("JPEG", 75),
+    "WebP 80": encoded("WEBP", 80),
     "half size": _halved,
     "5 % cropped": _cropped,
     "brighter": lambda image: ImageEnhance.Brightness(image).enhance(1.1),

@@ -1,17 +1,20 @@
 """The invisible mark: a number of 64 bits in the pixels, which survives JPEG, scaling and cropping.
 
-Spread spectrum (Cox, Kilian, Leighton and Shamoon 1997) in a middle band of frequencies of a pattern that repeats every
-128 pixels (Kutter 1998; Honsinger and Rabbani 2000), so that a crop only shifts it. The signs of 1,330 frequencies come
-from the key; a fifth of them are known in advance and give the shift, the others carry the number's code.
+Quantization index modulation (Chen and Wornell 2001): the picture at half its size falls into cells of 4x4 pixels, and
+in each cell five sums of pixels, with weights from the key, are moved to the nearest value that says plus or minus.
+What the picture itself shows there disturbs nothing, however rough it is. The signs come from the key and the number's
+code and repeat every 128 pixels; a fifth of them are known in advance and give the place where they begin.
 
-How sure a mark is, is a sum of signs times what was found there, of length 1. For a picture that knows nothing of the
-key, a sum over T or more has at most the probability exp(-T²/2) (Hoeffding 1963), whatever the picture is; there are
-2**64 numbers, 128² shifts and 3 scales, so all together at most exp(ln(2**64 · 128² · 3) - T²/2).
+A reader takes the sine of each sum, which is 1 for plus and -1 for minus. How sure a mark is, is the sum of signs times
+sines, divided by the sines' length. For a picture that knows nothing of the key, a sum over T or more has at most the
+probability exp(-T²/2) (Hoeffding 1963), whatever the picture is; there are 2**64 numbers, 64² places, 12 views and 3
+brightnesses, so all together at most exp(ln(2**64 · 64² · 36) - T²/2).
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 import math
 import os
 import secrets
@@ -22,47 +25,81 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 from PIL import Image
 
 from limner.bot.provenance.mark_code import BITS, CODED, CodeReader, Floats, coded
 
 SIDE = 128
-"""Pixels after which the pattern repeats; smaller pictures have no mark."""
-SCALES = (1.0, 2.0, 0.5)
-"""By which a picture is enlarged before it is read: as it is, halved, or doubled."""
-SURE = 11.8
+"""Pixels after which the signs repeat; smaller pictures have no mark."""
+SURE = 11.9
 """Least sum of a mark that counts."""
-FALSE_ALARMS = math.exp(BITS * math.log(2) + math.log(SIDE**2 * len(SCALES)) - SURE**2 / 2)
-"""Upper bound of the probability that a mark is found in a picture without one: 5 in 10 million."""
 
-_LOW, _HIGH = 0.1, 0.25
-"""The band in cycles per pixel: below half of what a halved picture still has, above most of what pictures show."""
+_CELL = 4
+"""Pixels of a cell's side, in a picture of half the size."""
+_PERIOD = SIDE // 2
+"""Pixels after which the signs repeat, in a picture of half the size."""
+_SHAPE = (_PERIOD // _CELL, _PERIOD // _CELL, 5)
+"""Cells down and across after which the signs repeat, and the sums of each."""
+_HIGHEST = 3
+"""Highest frequency in a sum: half periods across a cell and down it, together."""
+_STEP = 16.2
+"""By how much two values of a sum differ that say the same."""
+_STRENGTH, _USUAL = 2.48, 256**2
+"""Greatest root mean square of what is added, in grey values (40.2 dB), up to so many pixels.
+
+Larger pictures need a little less; much less would be lost in WebP files of plain colours, which keep no small waves.
+"""
 _PILOT = 0.2
-"""Share of the coefficients that are known in advance."""
-_STRENGTH, _USUAL = 2.45, 256**2
-"""Root mean square of the pattern in grey values (40.3 dB) up to so many pixels; larger pictures need less."""
-_CANDIDATES = 16
-"""Shifts whose number is decoded."""
+"""Share of the signs that are known in advance."""
+_BRIGHTNESSES = (1.0, 1.085, 0.915)
+"""What the grey values may have been multiplied by, within some 5 per cent."""
+_WHITE = 252
+"""Grey value from which a pixel may have been cut off: the cells of a brightened picture count without such pixels."""
+_VIEWS = ((2.0, (0.0, 1.0)), (1.0, (0.0, 0.5)), (4.0, (0.0, 2.0)))
+"""By what a picture is reduced to be read: as it is, halved, doubled; and at which of its pixels that may begin."""
+_CANDIDATES, _DECODED = 8, 16
+"""Places that are considered in each view and brightness, and those of all together whose number is decoded."""
 _MOST_MARKS = 4
 """Marks of different pictures that are read out of one."""
-_APART = 4
-"""Pixels by which the beginnings of two marks differ at least: near a mark, what is left of it looks like another."""
-_BLOCK = 4
-"""Pixels of a block whose mean and contrast are taken from it before a picture is read."""
-_MOST_READ = 1536
-"""Longest side that is read, from the middle."""
+_MOST_READ = 512
+"""Longest side of a view that is read, from the middle."""
+
+_HYPOTHESES = _PERIOD**2 * sum(len(begins) ** 2 for _, begins in _VIEWS) * len(_BRIGHTNESSES)
+FALSE_ALARMS = math.exp(BITS * math.log(2) + math.log(_HYPOTHESES) - SURE**2 / 2)
+"""Upper bound of the probability that a mark is found in a picture without one: 5 in 10 million."""
 
 Grey = NDArray[np.float32]
-Spectrum = NDArray[np.complex128]
 
 
 @dataclass(frozen=True)
 class Mark:
-    """A number that was found, and how sure: over `SURE`, up to 53."""
+    """A number that was found, and how sure: over `SURE`, up to 36."""
 
     number: int
     sureness: float
+
+
+@dataclass(frozen=True)
+class _Place:
+    """Where the signs may begin in a view, how well the known ones fit there, and the sines from every pixel on."""
+
+    reduced_by: float
+    down: int
+    across: int
+    fit: float
+    all_sines: Floats
+
+    def is_near(self, other: _Place) -> bool:
+        """Whether both are one mark: around the right place, a worse copy of it is read."""
+        apart = np.array([self.down - other.down, self.across - other.across])
+        are_beside = (np.abs((apart + _PERIOD / 2) % _PERIOD - _PERIOD / 2) < _CELL).all()
+        return self.reduced_by == other.reduced_by and bool(are_beside)
+
+    def sines(self) -> Floats:
+        """The sines of all cells of a period, if it begins here."""
+        return np.roll(self.all_sines, (-self.down, -self.across), (0, 1))[::_CELL, ::_CELL].ravel()
 
 
 def read_key(file: Path) -> bytes:
@@ -83,23 +120,23 @@ class Watermark:
     def __init__(self, key: bytes) -> None:
         self._key = key
         random = np.random.Generator(np.random.Philox(key=int.from_bytes(hashlib.sha256(key).digest()[:16], "little")))
-        self._across, self._down = np.fft.rfftfreq(SIDE)[None, :], np.fft.fftfreq(SIDE)[:, None]
-        radius = np.hypot(self._across, self._down)
-        band = random.permutation(np.argwhere((radius >= _LOW) & (radius <= _HIGH) & (self._across > 0)))
-        known = round(_PILOT * len(band))
-        self._data = tuple(band[known:].T)
-        signs = random.choice([-1.0, 1.0], (len(band), 2))
-        self._pilot_signs = np.zeros(radius.shape, complex)
-        self._pilot_signs[tuple(band[:known].T)] = signs[:known, 0] + 1j * signs[:known, 1]
-        self._data_signs = signs[known:].ravel()
-        self._bit_of = random.permutation(np.arange(self._data_signs.size) % CODED)
-        self._length = math.sqrt(len(band))
+        self._weights = _weights(random)
+        order = random.permutation(math.prod(_SHAPE))
+        known = round(_PILOT * order.size)
+        self._data = order[known:]
+        self._pilot = np.zeros(order.size)
+        self._pilot[order[:known]] = random.choice([-1.0, 1.0], known)
+        self._data_signs = random.choice([-1.0, 1.0], self._data.size)
+        self._bit_of = np.arange(self._data.size) % CODED
+        spread = np.zeros((_PERIOD, _PERIOD, _SHAPE[2]))
+        spread[::_CELL, ::_CELL] = self._pilot.reshape(_SHAPE)
+        self._searched = np.fft.rfft2(spread, axes=(0, 1)).conj()
         self._decoder = CodeReader()
 
     @property
     def name(self) -> str:
         """The method's version and a sign of the key: of equal names the same number makes the same pixels."""
-        return f"1 {hashlib.blake2b(b'name', key=self._key, digest_size=3).hexdigest()}"
+        return f"2 {hashlib.blake2b(b'name', key=self._key, digest_size=3).hexdigest()}"
 
     def number_of(self, image: Image.Image) -> int:
         """A picture's number: it looks random without the key; equal pixels have equal ones, so repeats stay equal."""
@@ -113,12 +150,14 @@ class Watermark:
         Pixels that are those of ``kept``, a picture of the same size, stay as they are.
         """
         width, height = image.size
-        strength = _STRENGTH * min(1.0, (_USUAL / (width * height)) ** 0.25)
-        pattern = np.rint(strength * self._pattern(number)).astype(np.int16)
-        repeats = (-(-height // SIDE), -(-width // SIDE))
-        before, added = np.asarray(image.convert("RGB"), np.int16), np.tile(pattern, repeats)[:height, :width, None]
+        moves = Image.fromarray(self._moves(_view(_grey(image), 2.0), number))
+        large = np.asarray(moves.resize((2 * moves.width, 2 * moves.height), Image.Resampling.LANCZOS))
+        most, size = _STRENGTH * min(1.0, (_USUAL / (width * height)) ** (1 / 12)), math.sqrt(np.square(large).mean())
+        added = np.zeros((height, width, 1), np.int16)
+        added[: large.shape[0], : large.shape[1], 0] = np.rint(large * min(1.0, most / size))
+        before = np.asarray(image.convert("RGB"), np.int16)
         if kept:
-            added = added * (before != np.asarray(kept.convert("RGB"))).any(axis=2, keepdims=True)
+            added *= (before != np.asarray(kept.convert("RGB"))).any(axis=2, keepdims=True)
         return Image.fromarray((before + added).clip(0, 255).astype(np.uint8))
 
     def read(self, image: Image.Image, least: float = SURE) -> list[Mark]:
@@ -126,84 +165,103 @@ class Watermark:
 
         Below ``least`` nothing counts as a mark.
         """
+        places: list[_Place] = []
+        for place in sorted(self._places(image), key=lambda place: -place.fit):
+            if len(places) < _DECODED and not any(place.is_near(other) for other in places):
+                places.append(place)
+        if not places:
+            return []
+        sines = np.stack([place.sines() for place in places])
+        numbers = self._decoder.numbers(np.stack([self._received(one) for one in sines]))
         found: dict[int, float] = {}
-        for scale in SCALES:
-            for mark in self._marks(_spectrum(_middle(image, scale)), least):
-                found[mark.number] = max(mark.sureness, found.get(mark.number, 0.0))
-        return sorted(map(Mark, found.keys(), found.values()), key=lambda mark: -mark.sureness)
+        for number, one in zip(numbers, sines, strict=True):
+            sureness = float(one @ self._signs(number).ravel()) / max(float(np.linalg.norm(one)), 1e-9)
+            found[number] = max(sureness, found.get(number, 0.0))
+        marks = sorted(map(Mark, found.keys(), found.values()), key=lambda mark: -mark.sureness)
+        return [mark for mark in marks if mark.sureness >= least][:_MOST_MARKS]
 
-    def _pattern(self, number: int) -> Floats:
-        """128x128 values of root mean square 1; the number also decides where the pattern begins."""
-        pattern = np.fft.irfft2(self._signs(number), (SIDE, SIDE))
-        start = number * 0x9E3779B97F4A7C15 % 2**64 >> 50
-        return np.roll(pattern / pattern.std(), divmod(start, SIDE), (0, 1))
+    def _moves(self, half: Grey, number: int) -> Grey:
+        """The change of a picture of half the size that moves each sum to the nearest value of its sign."""
+        down, across = divmod(number * 0x9E3779B97F4A7C15 % 2**64 >> 52, _PERIOD)
+        top, left = down % _CELL, across % _CELL
+        rows, columns = (half.shape[0] - top) // _CELL, (half.shape[1] - left) // _CELL
+        inside = np.s_[top : top + rows * _CELL, left : left + columns * _CELL]
+        cells = half[inside].reshape(rows, _CELL, columns, _CELL).swapaxes(1, 2).reshape(rows, columns, -1)
+        signs = np.roll(self._signs(number), (down // _CELL, across // _CELL), (0, 1))
+        repeats = (rows // _SHAPE[0] + 1, columns // _SHAPE[1] + 1, 1)
+        wanted = np.tile(signs * np.float32(_STEP / 4), repeats)[:rows, :columns]
+        ways = (wanted - cells @ self._weights + _STEP / 2) % _STEP - _STEP / 2
+        added = (ways @ self._weights.T).reshape(rows, columns, _CELL, _CELL).swapaxes(1, 2)
+        moves = np.zeros_like(half)
+        moves[inside] = added.reshape(rows * _CELL, columns * _CELL)
+        return moves
 
-    def _marks(self, spectrum: Spectrum, least: float) -> Iterator[Mark]:
-        """One mark after the other; each is taken away before the next is looked for, which begins elsewhere."""
-        phases, free = spectrum / np.maximum(np.abs(spectrum), 1e-9), np.ones((SIDE, SIDE), bool)
-        for _ in range(_MOST_MARKS):
-            mark, shift = max(self._candidates(phases, free), key=lambda found: found[0].sureness)
-            if mark.sureness < least:
-                return
-            yield mark
-            signs = self._signs(mark.number) * self._turn(-shift)
-            down, across = divmod(shift, SIDE)
-            near = np.arange(-_APART, _APART + 1)
-            free[np.ix_((down + near) % SIDE, (across + near) % SIDE)] = False
-            phases -= signs * (mark.sureness / (2 * self._length))
+    def _signs(self, number: int) -> Grey:
+        """The signs of a number, by row and column of the cell and sum."""
+        signs = self._pilot.copy()
+        signs[self._data] = self._data_signs * coded(number)[self._bit_of]
+        return signs.reshape(_SHAPE).astype(np.float32)
 
-    def _candidates(self, phases: Spectrum, free: NDArray[np.bool_]) -> Iterator[tuple[Mark, int]]:
-        known = phases * self._pilot_signs.conj()
-        sums = np.where(free, np.fft.irfft2(known, (SIDE, SIDE)) * SIDE**2 / 2, -np.inf).ravel()
-        shifts = np.argpartition(sums, -_CANDIDATES)[-_CANDIDATES:].tolist()
-        received = np.stack([self._received(phases * self._turn(shift)) for shift in shifts])
-        for shift, code, number in zip(shifts, received, self._decoder.numbers(received), strict=True):
-            yield Mark(number, float(sums[shift] + code @ coded(number)) / self._length), shift
+    def _places(self, image: Image.Image) -> Iterator[_Place]:
+        for reduced_by, begins in _VIEWS:
+            part = _grey(_middle(image, round(_MOST_READ * reduced_by)))
+            for top, left in itertools.product(begins, begins):
+                view = _view(part, reduced_by, top, left)
+                if min(view.shape) >= _CELL:
+                    for sines in self._sines(view):
+                        for down, across, fit in self._fits(sines):
+                            yield _Place(reduced_by, down, across, fit, sines)
 
-    def _received(self, turned: Spectrum) -> Floats:
-        data = turned[self._data]
-        pairs = np.stack([data.real, data.imag], 1).ravel()
-        return np.bincount(self._bit_of, pairs * self._data_signs, CODED).astype(float)
+    def _sines(self, view: Grey) -> Iterator[Floats]:
+        """The sines of the sums of the cells that begin at each pixel, added up by place, for each brightness."""
+        windows = sliding_window_view(view, (_CELL, _CELL))
+        cells = windows.reshape(*windows.shape[:2], -1)
+        sums, brightest = cells @ self._weights, np.maximum.reduce([cells[:, :, at] for at in range(_CELL**2)])
+        rows, columns = (-(-side // _PERIOD) for side in sums.shape[:2])
+        missing = [(0, rows * _PERIOD - sums.shape[0]), (0, columns * _PERIOD - sums.shape[1]), (0, 0)]
+        for brightness in _BRIGHTNESSES:
+            sines = np.sin(sums * np.float32(2 * np.pi / (_STEP * brightness)))
+            sines = np.pad(sines * (brightest < _WHITE)[..., None] if brightness > 1 else sines, missing)
+            yield sines.reshape(rows, _PERIOD, columns, _PERIOD, -1).sum((0, 2)).astype(float)
 
-    def _turn(self, shift: int) -> Spectrum:
-        """What a shift of the pattern does to its spectrum, undone."""
-        down, across = divmod(shift, SIDE)
-        return np.exp(2j * np.pi * (down * self._down + across * self._across))
+    def _fits(self, sines: Floats) -> Iterator[tuple[int, int, float]]:
+        """The best places for the known signs: how far down and across, and how well they fit."""
+        spectrum = np.fft.rfft2(sines, axes=(0, 1)) * self._searched
+        fits = np.fft.irfft2(spectrum.sum(2), (_PERIOD, _PERIOD))
+        squares = np.square(sines).reshape(_SHAPE[0], _CELL, _SHAPE[1], _CELL, -1).sum((0, 2, 4))
+        fits /= np.sqrt(np.maximum(np.tile(squares, _SHAPE[:2]), 1e-9))
+        for place in np.argpartition(fits.ravel(), -_CANDIDATES)[-_CANDIDATES:].tolist():
+            down, across = divmod(place, _PERIOD)
+            yield down, across, float(fits[down, across])
 
-    def _signs(self, number: int) -> Spectrum:
-        """The spectrum of a number's pattern."""
-        spectrum = self._pilot_signs.copy()
-        signs = (self._data_signs * coded(number)[self._bit_of]).reshape(-1, 2)
-        spectrum[self._data] = signs[:, 0] + 1j * signs[:, 1]
-        return spectrum
+    def _received(self, sines: Floats) -> Floats:
+        return np.bincount(self._bit_of, sines[self._data] * self._data_signs, CODED).astype(float)
 
 
-def _middle(image: Image.Image, scale: float) -> Grey:
-    """The grey values of a picture's middle, enlarged by a factor."""
-    most = round(_MOST_READ / scale)
+def _weights(random: np.random.Generator) -> Grey:
+    """The weights of a cell's pixels in its sums: columns of length 1, at right angles, of low frequencies only."""
+    pixels, waves = np.arange(_CELL), range(_CELL)
+    cosines = [np.cos(np.pi * wave * (2 * pixels + 1) / (2 * _CELL)) for wave in waves]
+    low = [np.outer(cosines[a], cosines[b]).ravel() for a in waves for b in waves if 0 < a + b <= _HIGHEST]
+    basis = np.stack([wave / np.linalg.norm(wave) for wave in low], 1)
+    mixed, _rest = np.linalg.qr(random.standard_normal((basis.shape[1], _SHAPE[2])))
+    return (basis @ mixed).astype(np.float32)
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    return image.convert("L").convert("F")
+
+
+def _middle(image: Image.Image, most: int) -> Image.Image:
+    """The middle of a picture, at most so many pixels a side."""
     left, top = max(0, (image.width - most) // 2), max(0, (image.height - most) // 2)
-    part = image.convert("L").crop((left, top, min(image.width, left + most), min(image.height, top + most)))
-    size = (max(1, round(part.width * scale)), max(1, round(part.height * scale)))
-    return np.asarray(part if scale == 1 else part.resize(size, Image.Resampling.BICUBIC), np.float32)
+    return image.crop((left, top, min(image.width, left + most), min(image.height, top + most)))
 
 
-def _spectrum(grey: Grey) -> Spectrum:
-    """The spectrum of all repetitions of the pattern on top of each other."""
-    height, width = (-(-side // SIDE) * SIDE for side in grey.shape)
-    flat = np.pad(_flat(grey), [(0, height - grey.shape[0]), (0, width - grey.shape[1])])
-    return np.fft.rfft2(flat.reshape(height // SIDE, SIDE, width // SIDE, SIDE).sum((0, 2)))
-
-
-def _flat(grey: Grey) -> Grey:
-    """A picture without its own light, and with the same contrast everywhere."""
-    rest = grey - _smooth(grey)
-    contrast = np.sqrt(np.maximum(_smooth(np.square(rest)), 0))
-    return np.clip(rest / (contrast + np.float32(2)), np.float32(-2.5), np.float32(2.5))
-
-
-def _smooth(values: Grey) -> Grey:
-    """Means of blocks, with slopes between them."""
-    height, width = values.shape
-    grown = np.pad(values, [(0, -height % _BLOCK), (0, -width % _BLOCK)], "edge")
-    means = grown.reshape(grown.shape[0] // _BLOCK, _BLOCK, grown.shape[1] // _BLOCK, _BLOCK).mean((1, 3))
-    return np.asarray(Image.fromarray(means).resize(grown.shape[::-1], Image.Resampling.BILINEAR))[:height, :width]
+def _view(grey: Image.Image, reduced_by: float, top: float = 0.0, left: float = 0.0) -> Grey:
+    """A picture from a pixel on, reduced by a factor; empty if it is too small for that."""
+    width, height = int((grey.width - left) / reduced_by), int((grey.height - top) / reduced_by)
+    if min(width, height) < 1:
+        return np.zeros((0, 0), np.float32)
+    box = (left, top, left + width * reduced_by, top + height * reduced_by)
+    return np.asarray(grey.resize((width, height), Image.Resampling.LANCZOS, box))
