@@ -32,6 +32,7 @@ __all__ = ["tiny"]
 
 BOTH = f"{CHILD} {BARE}"
 CODE = "filter:floor-minors"
+SUBJECTS = pytest.mark.parametrize(("subject", "who"), [("minors", CHILD), ("persons", "emma watson")])
 
 
 @pytest.fixture
@@ -52,7 +53,7 @@ async def stopped(world: World, door: str, result: simcord.InteractionResult, co
     await world.app.history.delete(row.id)  # so that members are not kept waiting for having been refused too often
 
 
-@pytest.mark.parametrize(("subject", "who"), [("minors", CHILD), ("persons", "emma watson")])
+@SUBJECTS
 async def test_every_option_of_a_request(world: World, subject: str, who: str) -> None:
     world.restrict(True)
     named = who.replace(" ", "_")
@@ -98,42 +99,47 @@ async def test_every_server_that_is_for_adults(world: World) -> None:
     await stopped(world, "server", await world.ada.slash(world.channel, "imagine", prompt=BOTH))
 
 
-async def test_words_for_a_picture_that_is_there(world: World) -> None:
-    job = await world.painted(CHILD, model="tiny")
+@SUBJECTS
+async def test_words_for_a_picture_that_is_there(world: World, subject: str, who: str) -> None:
+    both, code = f"{who} {BARE}", f"filter:floor-{subject}"
+    job = await world.painted(who, model="tiny")
     shown = await world.ada.click(world.message(job), custom_id=f"limner:picture:{job.id}:1")
     assert shown.response
     for label, values in {
-        "Start from this": {"idea": BOTH, "strength": "0.5"},
-        "Edit region": {"idea": BOTH, "rest": ["exact"], "cells": ["A1"]},
+        "Start from this": {"idea": both, "strength": "0.5"},
+        "Edit region": {"idea": both, "rest": ["exact"], "cells": ["A1"]},
         "Edit by words": {"idea": BARE},
-        "Edit region: the part": {"idea": CHILD, "rest": ["exact"], "part": BARE},
+        "Edit region: the part": {"idea": who, "rest": ["exact"], "part": BARE},
     }.items():
         form = await world.ada.click(shown.response, label=label.partition(":")[0])
         if label.startswith("Edit region"):
             assert form.response
             form = await world.ada.click(form.response, label="Choose the part")
-        await stopped(world, label, await world.ada.submit_modal(form, values))
+        await stopped(world, label, await world.ada.submit_modal(form, values), code)
     form = await world.ada.click(world.message(job), label="Remix")
-    await stopped(world, "Remix", await world.ada.submit_modal(form, {"idea": BOTH}))
+    await stopped(world, "Remix", await world.ada.submit_modal(form, {"idea": both}), code)
 
 
-async def test_words_for_a_picture_that_is_being_painted(world: World) -> None:
+@SUBJECTS
+async def test_words_for_a_picture_that_is_being_painted(world: World, subject: str, who: str) -> None:
     job = await painting(world)
-    await stopped(world, "Change", await change(world, job, BOTH))
+    await stopped(world, "Change", await change(world, job, f"{who} {BARE}"), f"filter:floor-{subject}")
     assert (await world.app.jobs.get(job.id)).steer_to is None
 
 
-async def test_a_request_from_before_the_floor(world: World) -> None:
+@SUBJECTS
+async def test_a_request_from_before_the_floor(world: World, subject: str, who: str) -> None:
+    both, code = f"{who} {BARE}", f"filter:floor-{subject}"
     job = await world.painted("a red fox --draft")
     async with world.app.database.begin() as session:
-        before = {"idea": BOTH, "prompt": BOTH, "request": job.request | {"prompt": BOTH}}
+        before = {"idea": both, "prompt": both, "request": job.request | {"prompt": both}}
         await session.execute(update(Job).where(Job.id == job.id).values(**before))
     shown = await world.ada.click(world.message(job), custom_id=f"limner:picture:{job.id}:1")
     assert shown.response
     for label in ("Enhance", "Reroll", "Restyle"):
-        await stopped(world, label, await world.ada.click(world.message(job), label=label))
+        await stopped(world, label, await world.ada.click(world.message(job), label=label), code)
     for label in ("Vary subtle", "Upscale 2x", "Adjust"):
-        await stopped(world, label, await world.ada.click(shown.response, label=label))
+        await stopped(world, label, await world.ada.click(shown.response, label=label), code)
 
 
 async def test_what_a_rule_puts_in_the_place_of_words(world: World) -> None:
@@ -155,8 +161,11 @@ async def test_what_a_rule_puts_in_the_place_of_words(world: World) -> None:
 def test_the_command(tmp_path: Path) -> None:
     file, data = tmp_path / f"{BARE}.png", tmp_path / "data"
     file.write_bytes(png())
-    code, printed, complaint = limner(data, "imagine", CHILD, "--image", str(file))
-    assert (code, printed) == (2, "")
-    assert "refused everywhere" in complaint
-    [row] = rows(data)
-    assert (row["status"], row["reason_code"], row["idea"]) == (JobStatus.REFUSED, CODE, "")
+    for who in (CHILD, "emma watson"):
+        code, printed, complaint = limner(data, "imagine", who, "--image", str(file))
+        assert (code, printed) == (2, "")
+        assert "refused everywhere" in complaint
+    assert [(row["status"], row["reason_code"], row["idea"]) for row in rows(data)] == [
+        (JobStatus.REFUSED, CODE, ""),
+        (JobStatus.REFUSED, "filter:floor-persons", ""),
+    ]
