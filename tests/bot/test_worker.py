@@ -175,9 +175,9 @@ async def test_a_picture_that_a_deleted_one_took_along_is_stored_again(
 ) -> None:
     finish = app.jobs.finish
 
-    async def finish_late(job: Job, pictures: Sequence[StoredPicture], **seconds: float) -> bool:
+    async def finish_late(job: Job, pictures: Sequence[StoredPicture], **effort: Any) -> bool:
         await app.history.drop_files({picture.sha256 for picture in pictures})
-        return await finish(job, pictures, **seconds)
+        return await finish(job, pictures, **effort)
 
     monkeypatch.setattr(app.jobs, "finish", finish_late)
     job = await ask(app)
