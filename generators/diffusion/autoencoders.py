@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from limner.generators.errors import ModelNotFound
+from limner.generators.loading import loading
 from limner.generators.sentences import sentence
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def replace_autoencoder(pipe: DiffusionPipeline, file: Path) -> None:
         tensors = load_file(file)
         if not any(name.startswith("encoder.down_blocks.") for name in tensors):
             tensors = convert_ldm_vae_checkpoint(tensors, pipe.vae.config)
-        pipe.vae.load_state_dict(tensors)
+        with loading():
+            pipe.vae.load_state_dict(tensors)
     except (OSError, SafetensorError, LookupError, RuntimeError) as error:
         raise ModelNotFound(WRONG) from error
     if not all(weight.isfinite().all() for weight in pipe.vae.parameters()):
