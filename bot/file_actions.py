@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from limner.bot.errors import BadOption
 from limner.bot.options.ask import Ask, new_job, plain_request
-from limner.bot.picture_actions import check_upscale, varies
+from limner.bot.picture_actions import check_adjust, check_upscale, varies
 from limner.bot.reasons import JobKind
 from limner.bot.storage.tables.models import Job
 from limner.bot.submit import submit
@@ -31,6 +31,7 @@ async def upscale(app: App, ask: Ask, *, times: int) -> Job:
 
 async def adjust(app: App, ask: Ask, *, names: tuple[str, ...]) -> Job:
     """Make adjustments of the file's picture by their names."""
+    check_adjust(app.settings, await app.inputs.size(ask.options["image"]), names)
     return await _finish(app, ask, Finish(adjustments=names))
 
 

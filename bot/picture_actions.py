@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import secrets
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from limner.bot.submit import check_asker, submit, with_usual_expansion
 from limner.bot.translation import N_, _
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.refused_references import usable_from_picture
-from limner.generators.requests import ADJUSTMENTS, SEEDS, Finish, GenerationRequest
+from limner.generators.requests import ADJUSTMENTS, RESTORATIONS, SEEDS, Finish, GenerationRequest
 
 if TYPE_CHECKING:
     from limner.bot.app import App
@@ -30,6 +31,7 @@ PAN = 1.5
 """How many times as long a picture becomes where it is extended to one side."""
 FINISHED = N_("Picture {number} of request {job} was finished, not painted; explain the one that it was made of.")
 REFINED = N_("The pictures of request {job} were refined in rounds; explain one that was painted without refine.")
+NO_RESTORATION = N_("There is no network here that restores drawings; choose another adjustment.")
 WHOLLY = 1.0
 """The strength of what is painted anew inside a mask."""
 
@@ -83,7 +85,17 @@ async def upscale(app: App, job: Job, number: int, asker: Asker, *, times: int) 
 
 async def adjust(app: App, job: Job, number: int, asker: Asker, *, names: tuple[str, ...] = ADJUSTMENTS) -> Job:
     """Make adjustments of a picture by their names; nothing is painted again."""
+    picture = picture_of(job, number)
+    check_adjust(app.settings, (picture.width, picture.height), names)
     return await _finish(app, job, number, asker, Action.ADJUST, Finish(adjustments=names))
+
+
+def check_adjust(settings: Settings, size: tuple[int, int], names: Collection[str]) -> None:
+    """Raise BadOption if a picture of this size cannot be adjusted so."""
+    if not settings.restoration_model and not set(RESTORATIONS).isdisjoint(names):
+        raise BadOption(_(NO_RESTORATION))
+    if "double-drawing" in names:
+        check_upscale(size, 2)
 
 
 def check_upscale(size: tuple[int, int], times: int) -> None:

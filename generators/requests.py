@@ -16,6 +16,8 @@ SEEDS = 2**32
 """Seeds run from 0 to SEEDS - 1, as in Midjourney; torch accepts them all."""
 ADJUSTMENTS = ("denoise", "contrast", "colour", "sharpen")
 """The adjustments of finished pictures by name, in the order in which they are made."""
+RESTORATIONS = ("denoise-drawing", "deblur-drawing", "double-drawing")
+"""Adjustments that a network makes, which has learnt from drawings; they are made before the others."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,7 +26,7 @@ class Finish:
 
     ``crop`` is an aspect ratio, cut out of the middle; ``upscale`` a factor for width and height; ``resize`` the final
     width and height in pixels; ``colour`` and ``sharpness`` are 1 for no change; ``adjustments`` are names of
-    `ADJUSTMENTS`.
+    `ADJUSTMENTS` and `RESTORATIONS`.
     """
 
     crop: tuple[int, int] | None = None
@@ -39,7 +41,9 @@ class Finish:
         if self.crop:
             across, down = self.crop
             width, height = min(width, height * across // down), min(height, width * down // across)
-        return self.resize or (max(1, width) * self.upscale, max(1, height) * self.upscale)
+        width, height = self.resize or (max(1, width) * self.upscale, max(1, height) * self.upscale)
+        times = 2 if "double-drawing" in self.adjustments else 1
+        return width * times, height * times
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:

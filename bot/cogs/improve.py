@@ -20,6 +20,7 @@ Interaction = discord.Interaction[Any]
 
 PICTURE = N_("The picture: PNG, JPEG, WebP, GIF or BMP")
 LINK = N_("Or a message's link, perhaps with the picture's number, or a member's mention for their avatar")
+ADJUSTMENT = N_("All does the first four, in this order; the last three are for drawings, by a network")
 
 
 class Improve(LimnerCog, name="Limner improve"):
@@ -40,13 +41,22 @@ class Improve(LimnerCog, name="Limner improve"):
 
     @app_commands.command()
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
-    @app_commands.describe(picture=PICTURE, link=LINK, adjustment="What is done; all does everything, in this order")
+    @app_commands.describe(picture=PICTURE, link=LINK, adjustment=ADJUSTMENT)
     async def enhance(
         self,
         interaction: Interaction,
         picture: discord.Attachment | None = None,
         link: str | None = None,
-        adjustment: Literal["all", "denoise", "contrast", "colour", "sharpen"] = "all",
+        adjustment: Literal[
+            "all",
+            "denoise",
+            "contrast",
+            "colour",
+            "sharpen",
+            "denoise-drawing",
+            "deblur-drawing",
+            "double-drawing",
+        ] = "all",
     ) -> None:
         """Remove noise from a picture, and adjust its contrast, colour and sharpness."""
         names = ADJUSTMENTS if adjustment == "all" else (adjustment,)

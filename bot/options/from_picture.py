@@ -17,7 +17,7 @@ from limner.bot.options.parameters import BLENDED
 from limner.bot.options.picture_files import PictureParameters
 from limner.bot.options.repeats import MADE_WITH
 from limner.bot.translation import N_, _
-from limner.generators.requests import ADJUSTMENTS, Finish, GenerationRequest
+from limner.generators.requests import ADJUSTMENTS, RESTORATIONS, Finish, GenerationRequest
 from limner.generators.revisions import scheduler_class
 
 if TYPE_CHECKING:
@@ -197,7 +197,7 @@ def _steered(request: GenerationRequest, said: PictureParameters) -> GenerationR
     """The request with the changes that were made while it was painted, and what was done to the finished picture."""
     changes = [(int(step[1]), clean(text)) for key, text in said.pairs.items() if (step := _CHANGE.fullmatch(key))]
     stopped = said.pairs.get("Stopped after step", "")
-    names = tuple(name for name in said.pairs.get("Adjustments", "").split() if name in ADJUSTMENTS)
+    names = tuple(name for name in said.pairs.get("Adjustments", "").split() if name in (*RESTORATIONS, *ADJUSTMENTS))
     if names:
         request = replace(request, finish=replace(request.finish or Finish(), adjustments=names))
     return replace(

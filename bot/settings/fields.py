@@ -183,7 +183,8 @@ class SettingFields:
         "", "Image-to-text folder or hub name for /describe; empty means the image-text model's own."
     )
     image_text_device: str = setting(
-        "cpu", "Where image-text model, captioner, upscaler and segmentation model run: cpu, cuda:0 or mps."
+        "cpu",
+        "Where image-text model, captioner, upscaler, restoration and segmentation model run: cpu, cuda:0 or mps.",
     )
     candidates: dict[str, str] = table(
         {},
@@ -202,6 +203,11 @@ class SettingFields:
         SHIPPED_SEGMENTATION,
         "Segmentation model for words that name a part of a picture: a CLIPSeg folder or hub name of transformers, a "
         "folder of `limner train segmentation`, or a `pretrained:` name; empty: none.",
+    )
+    restoration_model: str = setting(
+        "pretrained:restore",
+        "Network behind the restorations of /enhance for drawings: a folder of `limner train restore`, or a "
+        "`pretrained:` name; empty: none.",
     )
     upscaler: str = setting("", "Upscaling model, a safetensors file that spandrel reads; empty means Lanczos.")
 

@@ -101,6 +101,11 @@ class Settings(SettingFields):
         """The segmentation model's folder or hub name."""
         return model_source(self.segmentation_model)
 
+    @cached_property
+    def restoration_source(self) -> str:
+        """The restoration model's folder."""
+        return model_source(self.restoration_model)
+
     def finds_parts(self, card: ModelCard) -> bool:
         """Whether words may name a part of a model's pictures; what ships knows the try-out model's drawings only."""
         return bool(self.segmentation_model) and (card.is_tryout or self.segmentation_model != SHIPPED_SEGMENTATION)

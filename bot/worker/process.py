@@ -124,7 +124,7 @@ def load_expander(settings: Settings, executor: Executor) -> PromptExpander:
 
 
 def open_scoring(settings: Settings) -> ScoringThread:
-    """The configured image-text model, upscaler and segmentation model; each is loaded at its first use."""
+    """The configured models for scoring, postprocessing and segmentation; each is loaded at its first use."""
 
     def load_image_text_model() -> ImageTextModel:
         from limner.generators.vision.clip import FolderImageTextModel
@@ -135,7 +135,7 @@ def open_scoring(settings: Settings) -> ScoringThread:
     def make_finisher() -> Finisher:
         from limner.generators.vision.postprocess import Finisher
 
-        return Finisher(settings.upscaler, settings.image_text_device)
+        return Finisher(settings.upscaler, settings.image_text_device, restoration=settings.restoration_source)
 
     def load_text_segmentation() -> TextSegmentation:
         from limner.generators.vision.segmentation import load_segmentation

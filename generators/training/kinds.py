@@ -189,6 +189,20 @@ def segmentation(arguments: argparse.Namespace) -> None:
     _tell(folder / "segmentation")
 
 
+def restore(arguments: argparse.Namespace) -> None:
+    """Train a restoration model."""
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.restoration import PLAN, train_restoration
+
+    folder = arguments.out or arguments.training / "restore"
+    plan = _planned(PLAN, arguments)
+    pictures = learnt_part(arguments.pictures)
+    figures = train_restoration(pictures, folder, plan, minutes=arguments.max_minutes, processes=arguments.processes)
+    for name, figure in figures.items():
+        print(f"{name} {figure.before:.1f} -> {figure.after:.1f} dB")
+    _tell(folder / "restoration")
+
+
 def _planned(plan: Plan, arguments: argparse.Namespace) -> Plan:
     return replace(plan, samples=arguments.samples, **_chosen(arguments))
 

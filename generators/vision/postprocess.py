@@ -6,18 +6,24 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from PIL import Image, ImageEnhance, ImageFilter, ImageOps
 
 from limner.generators.errors import BadRequest, ModelNotFound
-from limner.generators.requests import ADJUSTMENTS, Finish
+from limner.generators.requests import ADJUSTMENTS, RESTORATIONS, Finish
 from limner.generators.sentences import sentence
 
+if TYPE_CHECKING:
+    from limner.generators.vision.restoration_network import RestorationNetwork
+
+TASK_OF = {name: name.removesuffix("-drawing") for name in RESTORATIONS}
+"""The restoration network's task behind each of the `RESTORATIONS`."""
 TILE, MARGIN = 256, 16
-"""Side of an upscaler's tile in pixels, and its overlap."""
+"""Side of a tile in pixels, and what an upscaler sees around it."""
 ADJUST: Mapping[str, Callable[[Image.Image], Image.Image]] = {
     "denoise": lambda image: image.filter(ImageFilter.MedianFilter(3)),
     "contrast": lambda image: ImageOps.autocontrast(image, cutoff=0.5, preserve_tone=True),
@@ -31,13 +37,15 @@ stretched; a quarter more colour; an unsharp mask of 2 pixels."""
 class Finisher:
     """Postprocesses pictures; upscales with the model in the file ``upscaler``, or by Lanczos without one.
 
-    The file is any that spandrel reads (ESRGAN, SwinIR, DAT ...), safetensors only; it is loaded at its first use.
+    The file is any that spandrel reads (ESRGAN, SwinIR, DAT ...), safetensors only. ``restoration`` is the folder of a
+    model of `limner train restore`, for the `RESTORATIONS`. Both are loaded at their first use.
     """
 
-    def __init__(self, upscaler: str = "", device: str = "cpu") -> None:
+    def __init__(self, upscaler: str = "", device: str = "cpu", *, restoration: str = "") -> None:
         self._file = Path(upscaler) if upscaler else None
-        self._device = device
+        self._device, self._restoration = device, Path(restoration)
         self._model: Any = None
+        self._restorer: RestorationNetwork | None = None
 
     def finish(self, image: Image.Image, finish: Finish) -> Image.Image:
         """The picture after ``finish``."""
@@ -52,7 +60,8 @@ class Finisher:
         if finish.sharpness != 1:
             image = ImageEnhance.Sharpness(image).enhance(finish.sharpness)
         for name in _in_order(finish):
-            image = ADJUST[name](image.convert("RGB"))
+            adjust = ADJUST.get(name) or partial(self._restored, task=TASK_OF[name])
+            image = adjust(image.convert("RGB"))
         return image
 
     def parameters(self, finish: Finish) -> dict[str, str]:
@@ -71,24 +80,36 @@ class Finisher:
     def _enlarged(self, image: Image.Image, times: int) -> Image.Image:
         size = (image.width * times, image.height * times)
         if self._file:
-            image = self._by_model(image.convert("RGB"))
+            model = self._load()
+            image = self._in_tiles(image.convert("RGB"), model, model.scale, MARGIN)
         return image if image.size == size else image.resize(size, Image.Resampling.LANCZOS)
 
-    def _by_model(self, image: Image.Image) -> Image.Image:
+    def _restored(self, image: Image.Image, task: str) -> Image.Image:
+        from limner.generators.vision.restoration_network import TASKS, RestorationNetwork
+
+        if self._restorer is None:
+            try:
+                self._restorer = RestorationNetwork.load(self._restoration).to(self._device)
+            except (OSError, ValueError, KeyError) as error:
+                raise ModelNotFound from error
+        network = self._restorer
+        return self._in_tiles(image, lambda pixels: (network(pixels * 2 - 1, task) + 1) / 2, TASKS[task], network.reach)
+
+    def _in_tiles(self, image: Image.Image, model: Callable[[Any], Any], scale: int, margin: int) -> Image.Image:
+        """What a model makes of it that sees a tile with a margin, and gives it back ``scale`` times as large."""
         import torch
 
-        model = self._load()
-        edged = np.pad(np.asarray(image, np.float32) / 255, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="edge")
-        result = Image.new("RGB", (image.width * model.scale, image.height * model.scale))
+        edged = np.pad(np.asarray(image, np.float32) / 255, ((margin, margin), (margin, margin), (0, 0)), mode="edge")
+        result = Image.new("RGB", (image.width * scale, image.height * scale))
         for top in range(0, image.height, TILE):
             for left in range(0, image.width, TILE):
-                part = edged[top : top + TILE + 2 * MARGIN, left : left + TILE + 2 * MARGIN]
+                part = edged[top : top + TILE + 2 * margin, left : left + TILE + 2 * margin]
                 pixels = torch.from_numpy(part).permute(2, 0, 1)[None].to(self._device)
                 with torch.inference_mode():
                     large = model(pixels)[0].permute(1, 2, 0).clamp(0, 1).mul(255).round().byte().cpu().numpy()
-                margin = MARGIN * model.scale
-                inner = Image.fromarray(large[margin:-margin, margin:-margin])
-                result.paste(inner, (left * model.scale, top * model.scale))
+                around = margin * scale
+                inner = Image.fromarray(large[around:-around, around:-around])
+                result.paste(inner, (left * scale, top * scale))
         return result
 
     def _load(self) -> Any:
@@ -113,7 +134,7 @@ class Finisher:
 
 
 def _in_order(finish: Finish) -> list[str]:
-    return [name for name in ADJUSTMENTS if name in finish.adjustments]
+    return [name for name in (*RESTORATIONS, *ADJUSTMENTS) if name in finish.adjustments]
 
 
 def _cropped(image: Image.Image, size: tuple[int, int]) -> Image.Image:

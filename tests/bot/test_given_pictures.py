@@ -11,7 +11,8 @@ import simcord
 from sqlalchemy import update
 
 from limner.bot.cogs.message_menus import ADJUST, START, UPSCALE, VARY, WHAT
-from limner.bot.errors import NotFound, NotYours
+from limner.bot.errors import BadOption, NotFound, NotYours
+from limner.bot.picture_actions import NO_RESTORATION, check_adjust
 from limner.bot.reasons import JobKind
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
@@ -65,6 +66,7 @@ async def test_a_file_is_upscaled_and_enhanced_for_its_member(world: World) -> N
         ({"times": 4}, Finish(upscale=4), "upscaled to 80x40 · "),
         ({"adjustment": "contrast"}, Finish(adjustments=("contrast",)), "adjusted: contrast · "),
         ({}, Finish(adjustments=ADJUSTMENTS), "adjusted: noise, contrast, colour, sharpness · "),
+        ({"adjustment": "double-drawing"}, Finish(adjustments=("double-drawing",)), "adjusted: twice the size · "),
     ]
     for options, finish, fact in made:
         command = "upscale" if "times" in options else "enhance"
@@ -246,6 +248,11 @@ async def test_a_file_that_is_too_large_or_none_leaves_nothing(world: World) -> 
     wide = ("wide.png", png((1100, 1100)))
     answer = await world.ada.slash(world.channel, "upscale", picture=wide, times=4)
     assert told(answer) == "That picture is as large as pictures get here."
+    with pytest.raises(BadOption, match="as large as pictures get here"):
+        check_adjust(world.app.settings, (2100, 2100), ["double-drawing"])
+    vars(world.app.settings)["restoration_model"] = ""
+    answer = await world.ada.slash(world.channel, "enhance", picture=wide, adjustment="denoise-drawing")
+    assert told(answer) == NO_RESTORATION
     for data, sentence in ((b"none", "That file is not a picture"), (png_of(9000, 9000), "That picture has over")):
         assert told(await world.ada.slash(world.channel, "enhance", picture=("a.png", data))).startswith(sentence)
     assert await world.app.history.count(None, every_status=True) == 0

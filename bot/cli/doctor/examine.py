@@ -90,6 +90,8 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
         yield models.captioner(Path(settings.captioner))
     if settings.segmentation_model:
         yield models.segmentation_model(settings.segmentation_source)
+    if settings.restoration_model:
+        yield models.restoration_model(Path(settings.restoration_source))
     if settings.upscaler:
         yield models.upscaler(Path(settings.upscaler))
     if settings.executor == "ray":

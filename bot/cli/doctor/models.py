@@ -245,6 +245,14 @@ def segmentation_model(source: str) -> Check:
     return Check("warn", what, f"hf download {source}")
 
 
+def restoration_model(folder: Path) -> Check:
+    """Whether the restoration model is here."""
+    if (folder / "model.safetensors").is_file():
+        return Check("ok", _("restoration model {folder}", folder=folder))
+    what = _("there is no restoration model {folder}, so /enhance restores no drawings", folder=folder)
+    return Check("warn", what, "LIMNER_RESTORATION_MODEL")
+
+
 def upscaler(file: Path) -> Check:
     """Whether the upscaling model can be read."""
     if not importlib.util.find_spec("spandrel"):

@@ -96,8 +96,11 @@ ADJUSTED = {
     "contrast": N_("contrast"),
     "colour": N_("colour"),
     "sharpen": N_("sharpness"),
+    "denoise-drawing": N_("noise in drawings"),
+    "deblur-drawing": N_("blur in drawings"),
+    "double-drawing": N_("twice the size"),
 }
-"""What each of the `ADJUSTMENTS` is about."""
+"""What each of the `ADJUSTMENTS` and `RESTORATIONS` is about."""
 MOTIONS = {False: N_("a loop"), True: N_("forwards and backwards")}
 """How a walk is played, by whether it swings."""
 PULSE = N_("a pulse")
