@@ -44,7 +44,7 @@ def read(data: bytes, name: str) -> list[ListedPicture]:
         if not hashed:
             raise BadOption(_(NOT_A_HASH, line=number))
         hashes = PictureHashes.of_text(hashed[1].lower())
-        found.setdefault(hashes, ListedPicture(hashes, remark(hashed[2] or name)))
+        found.setdefault(hashes, ListedPicture(hashes, remark(hashed[2] or "") or remark(name)))
     if len(found) > MOST or len(data) > MOST_BYTES:
         raise BadOption(_(TOO_LONG, most=decimal(MOST)))
     return [*found.values()]

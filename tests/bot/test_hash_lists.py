@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from limner.bot.app import App
@@ -90,6 +90,7 @@ def test_the_command_prints_what_it_reads(tmp_path: Path) -> None:
 LINES = st.from_regex(r"\A(([0-9a-f]{64},)?[0-9a-f]{16}([ ,#;].{0,9})?|[0-9A-F]{64}|#.*|)\Z")
 
 
+@example(b"0000000000000000\t\0")
 @given(st.binary(max_size=300) | st.lists(LINES).map(lambda lines: "\n".join(lines).encode()))
 def test_any_file_is_a_list_or_is_refused(data: bytes) -> None:
     try:
