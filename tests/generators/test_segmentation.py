@@ -17,7 +17,7 @@ from limner.generators.training.plan import Plan
 from limner.generators.vision.segmentation import load_segmentation
 from tests.tiny_image_text import COLOURS, SIDE
 
-PLAN = Plan(samples=960, batch=16, learning_rate=5e-3, warmup=5, ema=0.9)
+PLAN = Plan(samples=1600, batch=16, learning_rate=5e-3, warmup=5, ema=0.9)
 RED, GREEN = COLOURS
 
 

@@ -192,13 +192,14 @@ def _shifted(pixels: Tensor, random: torch.Generator) -> Tensor:
 def soften(pixels: Tensor, random: torch.Generator) -> Tensor:
     """Pixels (count, channels, height, width): half of them as they are, each of the others with a blur of its own."""
     count = len(pixels)
-    return blurred(pixels, SOFTEST * torch.rand(count, generator=random) * (torch.rand(count, generator=random) < 0.5))
+    softness = SOFTEST * torch.rand(count, generator=random) * (torch.rand(count, generator=random) < 0.5)
+    return blurred(pixels, softness, SOFTEST)
 
 
-def blurred(pixels: Tensor, softness: Tensor) -> Tensor:
-    """Pixels (count, channels, height, width) with a Gaussian blur, whose deviation in pixels each has its own of."""
+def blurred(pixels: Tensor, softness: Tensor, most: float) -> Tensor:
+    """Pixels (count, channels, height, width), each with a blur of its own: Gaussian, of at most ``most`` pixels."""
     count, channels = pixels.shape[:2]
-    reach = round(3 * float(softness.max()))
+    reach = round(3 * most)
     apart = torch.arange(-reach, reach + 1) / softness.clamp(min=1e-3)[:, None]
     weights = (-apart.square() / 2).softmax(1).repeat_interleave(channels, 0).to(pixels)
     rows = functional.pad(pixels.flatten(0, 1)[None], (reach,) * 4, mode="replicate")

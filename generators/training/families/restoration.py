@@ -90,7 +90,7 @@ def degrade(pixels: Tensor, task: str, random: torch.Generator) -> tuple[Tensor,
     grain = GRAIN * torch.rand(len(pixels), generator=random)
     if task == "deblur":
         least, most = BLUR
-        return _noisy(blurred(pixels, least + (most - least) * shares), grain, random), pixels
+        return _noisy(blurred(pixels, least + (most - least) * shares, most), grain, random), pixels
     half = functional.interpolate(pixels, scale_factor=0.5, mode="bicubic", antialias=True, align_corners=False)
     return _noisy(half, grain, random), pixels
 
