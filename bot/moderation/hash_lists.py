@@ -56,5 +56,6 @@ def write(pictures: Iterable[BlockedPicture]) -> str:
 
 
 def remark(text: str) -> str:
-    """A text on one line, at most as long as a remark may be."""
-    return cut(" ".join("".join(one if one.isprintable() else " " for one in text).split()), LONGEST_REMARK)
+    """A text on one line, at most as long as a remark may be, without what separates it from the hashes."""
+    words = "".join(one if one.isprintable() else " " for one in text).split()
+    return cut(" ".join(words).lstrip(" ,;#"), LONGEST_REMARK)

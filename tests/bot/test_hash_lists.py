@@ -91,6 +91,7 @@ LINES = st.from_regex(r"\A(([0-9a-f]{64},)?[0-9a-f]{16}([ ,#;].{0,9})?|[0-9A-F]{
 
 
 @example(b"0000000000000000\t\0")
+@example(b"0000000000000000,\0; # a")
 @given(st.binary(max_size=300) | st.lists(LINES).map(lambda lines: "\n".join(lines).encode()))
 def test_any_file_is_a_list_or_is_refused(data: bytes) -> None:
     try:
