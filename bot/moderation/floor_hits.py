@@ -17,6 +17,8 @@ SUBJECTS = {f"{FLOOR}-{subject}": subject for subject in FloorSubject}
 """The subjects by the refusals' codes."""
 MOST = 10
 """Hits that one message lists; of the others it has the number."""
+WINDOW_SECONDS = 15.0
+"""So much time after the first hit belongs to its message, which is therefore the same if it is sent again."""
 SETTLE_SECONDS = 30.0
 """So much later a hit is listed, when every earlier one is committed too, by whichever process."""
 IDLE_SECONDS = 600.0
@@ -25,10 +27,11 @@ IDLE_SECONDS = 600.0
 
 @dataclass(frozen=True)
 class DueHits:
-    """Hits that were not posted yet, the earliest first, how many there are, and up to which time (Unix seconds)."""
+    """Hits that were not posted yet, the earliest first, how many there are, and of which time (Unix seconds)."""
 
     jobs: Sequence[Job]
     number: int
+    since: float
     until: float
 
 
@@ -39,23 +42,30 @@ class FloorHits:
         self._database = database
 
     async def due(self, channel_id: int, now: float) -> DueHits | None:
-        """The hits that this channel lacks, from its first use on; None without any."""
-        until = now - SETTLE_SECONDS
+        """The next hits that this channel lacks, from its first use on; None without any.
+
+        They are the same in every process until they count as posted.
+        """
+        settled = now - SETTLE_SECONDS
         async with self._database.begin() as session:
             row = await session.get(FloorChannel, channel_id)
             if row is None:
                 session.add(FloorChannel(channel_id=channel_id, posted_until=now))
                 return None
-            is_new = (Job.finished_at > row.posted_until, Job.finished_at <= until)
-            hits = (text(ENDED), *is_new, Job.reason_code.in_(SUBJECTS))
-            number = await session.scalar(select(func.count()).select_from(Job).where(*hits)) or 0
-            if number == 0:
-                row.posted_until = until if until > row.posted_until + IDLE_SECONDS else row.posted_until
+            hits = (text(ENDED), Job.finished_at > row.posted_until, Job.reason_code.in_(SUBJECTS))
+            first = await session.scalar(select(func.min(Job.finished_at)).where(*hits))
+            if first is None or first + WINDOW_SECONDS > settled:
+                is_idle = first is None and settled > row.posted_until + IDLE_SECONDS
+                row.posted_until = settled if is_idle else row.posted_until
                 return None
-            jobs = await session.scalars(select(Job).where(*hits).order_by(Job.finished_at, Job.id).limit(MOST))
-            return DueHits(jobs.all(), number, until)
+            until = first + WINDOW_SECONDS
+            these = (*hits, Job.finished_at <= until)
+            number = await session.scalar(select(func.count()).select_from(Job).where(*these)) or 0
+            jobs = await session.scalars(select(Job).where(*these).order_by(Job.finished_at, Job.id).limit(MOST))
+            return DueHits(jobs.all(), number, row.posted_until, until)
 
     async def posted(self, channel_id: int, until: float) -> None:
         """Record that the channel has all hits up to this time."""
         async with self._database.begin() as session:
-            (await session.get_one(FloorChannel, channel_id)).posted_until = until
+            row = await session.get_one(FloorChannel, channel_id)
+            row.posted_until = max(row.posted_until, until)

@@ -67,3 +67,25 @@ async def test_hits_are_listed_once_without_words_through_restarts_and_a_lost_ch
     due = await world.app.floor_hits.due(channel.id, later + 600)
     assert due
     assert due.number == 1
+
+
+async def test_a_message_is_the_same_until_it_counts_as_posted(world: World) -> None:
+    """So a bot that is killed after it has posted, or another one, sends what Discord knows by its nonce."""
+    await world.refused(f"{CHILD} {BARE}")  # before there was a channel
+    hits, now = world.app.floor_hits, time.time()
+    assert await hits.due(1, now) is None
+    for seconds in (10, 20, 40):
+        await refused_at(world, 1, now + seconds)
+    first = await hits.due(1, now + 100)
+    assert first
+    assert (len(first.jobs), first.number, first.since, first.until) == (2, 2, now, now + 25)
+    again = await hits.due(1, now + 5000)
+    assert again
+    assert ([job.id for job in again.jobs], again.until) == ([job.id for job in first.jobs], first.until)
+    await hits.posted(1, first.until)
+    second = await hits.due(1, now + 100)
+    assert second
+    assert (second.number, second.since) == (1, now + 25)
+    await hits.posted(1, second.until)
+    await hits.posted(1, first.until)  # the other bot's answer came late
+    assert await hits.due(1, now + 100) is None

@@ -11,7 +11,7 @@ import discord
 from limner.bot.app import App
 from limner.bot.background import to_its_end
 from limner.bot.filters.floor import FloorSubject
-from limner.bot.limits import CONTENT, fit
+from limner.bot.limits import CONTENT, fit, nonce
 from limner.bot.moderation.floor_hits import SUBJECTS, DueHits
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import ENGLISH, N_, _, ngettext
@@ -32,7 +32,7 @@ ABOUT = {
 
 
 class FloorPoster:
-    """Posts one message at a time, which lists the hits since the last one; a restart goes on from there."""
+    """Posts one message at a time, which lists the next hits; a restart, and a second bot, go on from there."""
 
     def __init__(self, app: App, client: discord.Client) -> None:
         self._app = app
@@ -67,7 +67,8 @@ class FloorPoster:
         guild = channel.guild if isinstance(channel, discord.TextChannel | discord.Thread) else None
         with await speaking_to_server(self._app, guild, ENGLISH):
             said = self._said(due)
-        await self._client.get_partial_messageable(self._channel_id).send(said, allowed_mentions=SILENT)
+        once = nonce("floor", self._channel_id, due.since)
+        await self._client.get_partial_messageable(self._channel_id).send(said, nonce=once, allowed_mentions=SILENT)
 
     def _said(self, due: DueHits) -> str:
         title = ngettext("**The floor refused 1 request.**", "**The floor refused {number} requests.**", due.number)
