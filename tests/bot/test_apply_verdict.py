@@ -63,6 +63,17 @@ def _replaced(rules: list[Rule]) -> set[str]:
     return {rule.pattern for rule in rules if rule.action == RuleAction.REPLACE}
 
 
+@pytest.mark.parametrize("field", ["LoRA", "part", "mix", "change", "picture"])
+def test_a_replacement_refuses_words_that_nobody_rewrites(field: str):
+    matchers = [Matcher([Rule("1", "gun", action=RuleAction.REPLACE, replacement="rose")])]
+    for texts, code in (
+        ({"idea": "a fox", field: "a g.u.n"}, f"filter:{field}"),
+        ({"idea": "a gun", field: "a fox"}, None),
+    ):
+        verdict = judge(texts, {"idea": matchers, field: matchers}, Place(), flags_block=False)
+        assert (verdict.refusal.code if verdict.refusal else None) == code
+
+
 @pytest.mark.parametrize(
     ("replacement", "text", "written"),
     [
