@@ -386,11 +386,14 @@ LIGHT = (
 )
 
 
+def said(script: str) -> str:
+    """What another Python prints that has loaded nothing of ours before."""
+    return subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+
+
 def test_modules_that_paint_nothing_load_no_torch():
     script = f"import sys, {', '.join(LIGHT)}; print([name for name in {HEAVY} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-
-    assert done.stdout == "[]\n"
+    assert said(script) == "[]\n"
 
 
 def test_a_process_that_opens_one_picture_loads_little():
@@ -398,9 +401,7 @@ def test_a_process_that_opens_one_picture_loads_little():
         "import sys, limner.bot.storage.pictures.decoder_process; "
         "print([name for name in ('numpy', 'babel', 'sqlalchemy', 'limner.generators.base') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-
-    assert done.stdout == "[]\n"
+    assert said(script) == "[]\n"
 
 
 def test_the_names_for_plug_ins_are_loaded_when_they_are_used():
@@ -408,9 +409,7 @@ def test_the_names_for_plug_ins_are_loaded_when_they_are_used():
         "import sys, limner.generators as names; is_loaded = 'limner.generators.base' in sys.modules; "
         "print(is_loaded, [name for name in names.__all__ if not getattr(names, name)], hasattr(names, 'Nothing'))"
     )
-    done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, check=True)
-
-    assert done.stdout == "False [] False\n"
+    assert said(script) == "False [] False\n"
 
 
 WITHOUT_WEIGHTS = ("Tokenizer", "Processor", "Config", "Scheduler")

@@ -150,7 +150,7 @@ class Shared:
 def _blended(pipe: Any) -> list[str]:
     """The variables of a loop that pastes the picture around the mask at each step: the mask, the picture's latents.
 
-    A denoiser that reads masks needs that not.
+    There are none where the denoiser itself reads the mask.
     """
     vae = pipe.vae.config if "Inpaint" in type(pipe).__name__ else {}
     channels = vae.get("latent_channels") or vae.get("z_dim")
@@ -161,4 +161,5 @@ def _blended(pipe: Any) -> list[str]:
 
 
 def _wait_for(call: Call) -> Any:
-    return getcurrent().parent.switch(call)  # pyright: ignore[reportOptionalMemberAccess]: a flight has one
+    caller: Any = getcurrent().parent
+    return caller.switch(call)
