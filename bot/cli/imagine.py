@@ -241,9 +241,9 @@ def phase(job: Job, workers: Sequence[WorkerState]) -> str:
 
 
 def _copy(app: App, job: Job, folder: Path) -> list[Path]:
-    """Copies of the job's pictures, named by number, idea and seed."""
+    """Copies of the job's pictures, named by request, number, idea and seed, which several may share."""
     words = re.sub(r"\W+", "-", job.idea.casefold())[:40].strip("-")
-    named = {f"{job.id}-{words}-{image.seed}.png": image.sha256 for image in job.images}
+    named = {f"{job.id}-{number}-{words}-{image.seed}.png": image.sha256 for number, image in enumerate(job.images, 1)}
     return copy_pictures(app, folder, named)
 
 

@@ -101,7 +101,10 @@ def test_imagine_paints_on_a_machine_where_nothing_was_set_up(tmp_path: Path) ->
     }
     assert result | told == result
     assert result["seconds"] > 0
-    assert [Path(image["path"]).name for image in result["images"]] == ["1-a-red-apple-7.png", "1-a-red-apple-8.png"]
+    assert [Path(image["path"]).name for image in result["images"]] == [
+        "1-1-a-red-apple-7.png",
+        "1-2-a-red-apple-8.png",
+    ]
     for image in result["images"]:
         data_of_image = Path(image["path"]).read_bytes()
         assert hashlib.sha256(data_of_image).hexdigest() == image["sha256"]

@@ -12,6 +12,7 @@ from PIL import Image
 
 from limner.bot import picture_actions, submit
 from limner.bot.app import App
+from limner.bot.cli.imagine import shown
 from limner.bot.errors import BadOption
 from limner.bot.options.notes import sentences
 from limner.bot.picture_actions import Asker
@@ -70,6 +71,8 @@ async def test_it_repeats_the_picture_and_shows_it_without_the_added_words(app: 
     assert sheet.width > sheet.height > 256  # four words beside the picture, in two rows
     assert beside.crop((0, 0, side, side)).tobytes() == opened(app, job, 2).tobytes()
     assert beside.crop((beside.width - side, 0, beside.width, side)).tobytes() == opened(app, plain).tobytes()
+    copied = shown(app, made, app.settings.data / "out")
+    assert [file.read_bytes() for file in copied] == [app.images.read(image.sha256) for image in made.images]
     found = notes_of(app, made)
     assert SAME.format(job=job.id) in found
     assert SIDES in found
