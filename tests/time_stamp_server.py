@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -23,6 +23,9 @@ CONTENT_TYPE, DIGEST, SIGNING_CERTIFICATE = (
     "1.2.840.113549.1.9.16.2.47",
 )
 POLICY, SHA_256, ECDSA = "1.2.3.4.1", "2.16.840.1.101.3.4.2.1", "1.2.840.10045.4.3.2"
+
+MUCH = 256 * 2**20
+"""Bytes after which an authority that says more ends."""
 
 
 def der(tag: int, *parts: bytes) -> bytes:
@@ -80,6 +83,7 @@ class Authority:
     fit: bool = True
     key: ec.EllipticCurvePrivateKey = field(default_factory=lambda: ec.generate_private_key(ec.SECP256R1()))
     stamped: int = 0
+    sent: int = 0
 
     def __post_init__(self) -> None:
         issuer = ec.generate_private_key(ec.SECP256R1())
@@ -141,12 +145,16 @@ def _sequences(encoded: bytes) -> bytes:
 
 @contextmanager
 def served(authority: Authority, says: str = "stamps") -> Generator[str]:
-    """The address of an authority that ``stamps``, or says ``garbage``, stamps ``other`` data, or keeps ``silence``."""
+    """The address of an authority that ``stamps``, or says ``garbage``, stamps ``other`` data, or keeps ``silence``.
+
+    One that says ``more`` stamps, and sends bytes until nobody listens; `Authority.sent` counts them.
+    """
     done = threading.Event()
     answers: dict[str, Callable[[bytes], bytes]] = {
         "stamps": authority.answer,
         "garbage": lambda _request: b"hello",
         "other": lambda request: authority.answer(changed(request)),
+        "more": authority.answer,
         "silence": lambda _request: bytes(not done.wait()),
     }
 
@@ -155,9 +163,13 @@ def served(authority: Authority, says: str = "stamps") -> Generator[str]:
             answer = answers[says](self.rfile.read(int(self.headers["Content-Length"])))
             self.send_response(200)
             self.send_header("Content-Type", "application/timestamp-reply")
-            self.send_header("Content-Length", str(len(answer)))
+            if says != "more":
+                self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
+            with suppress(OSError):
+                while says == "more" and authority.sent < MUCH:
+                    authority.sent += self.wfile.write(bytes(2**16))
 
         def log_request(self, code: int | str = "-", size: int | str = "-") -> None:
             pass

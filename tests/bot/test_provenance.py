@@ -47,7 +47,7 @@ from limner.generators.animation import Animation
 from limner.generators.references import Reference, Role
 from tests.bot.test_worker import AddingExpander, ask, make_worker, settings, tiny
 from tests.rows import asked
-from tests.time_stamp_server import Authority, served
+from tests.time_stamp_server import MUCH, Authority, served
 
 __all__ = ["settings", "tiny"]
 
@@ -281,6 +281,35 @@ def test_a_time_stamp_is_in_the_manifest_and_without_a_good_one_pictures_are_sig
     found = certificate(signing.using(time_stamp_authority="http://127.0.0.1:9/"))
     assert (found.status, "without a time stamp" in found.what) == ("warn", True)
     assert caplog.text.count("time_stamp_missing") == 4
+
+
+def test_no_more_than_a_time_stamp_is_read_of_an_authority_that_never_ends_also_where_there_is_a_proxy(
+    signing: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", "")
+    png = encode_png(Image.new("RGB", (8, 8)), "x", DigitalSource.TRAINED)
+    statement = Statement("x", DigitalSource.TRAINED)
+
+    def asked_of(authority: Authority, says: str) -> tuple[bytes, int]:
+        with served(authority, says) as address:
+            before = authority.stamped
+            file = signed(png, "png", statement, signing.using(time_stamp_authority=address).signing)
+        return file, authority.stamped - before
+
+    authority = Authority(datetime.now(UTC))
+    endless, asked_once = asked_of(authority, "more")
+    assert (asked_once, "time" in signature(endless)) == (1, False)
+    assert authority.sent < MUCH / 8
+    proxied, _ = asked_of(authority, "stamps")
+    assert "time" in signature(proxied)
+
+
+def signature(file: bytes) -> dict[str, Any]:
+    store = read_store(file, b"")
+    assert store
+    return store["manifests"][store["active_manifest"]]["signature_info"]
 
 
 def test_a_silent_authority_is_waited_for_so_long_and_not_at_all_for_a_while() -> None:
