@@ -10,10 +10,10 @@ import pytest
 from PIL import Image
 
 from limner.generators.cards.model_card import ModelCard
-from limner.generators.training.doodle.pictograms import COLOURS
+from limner.generators.training.doodle.pictograms import COLOURS, with_article
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.evaluation import command
-from limner.generators.training.evaluation.bias import PEOPLE, THINGS, in_all, measure_bias
+from limner.generators.training.evaluation.bias import PEOPLE, THINGS, measure_bias
 from limner.generators.training.evaluation.painting import Painting, Tell, tell_nobody
 from limner.generators.training.kinds import PRETRAINED
 from tests.generators.test_atoms import KnowsThePictures, grey
@@ -50,20 +50,32 @@ def test_each_picture_counts_for_what_it_is_most_like_and_named_values_say_how_s
     shown = {
         "a car": ["a red car", "a red car", "a blue car"],
         "a cat": ["a red cat"] * 3,
-        "a pink car": ["a blue car"],
     }
+    first, second, *_ = COLOURS
+    shown[f"{with_article(first, first)} car"] = [f"{with_article(second, second)} car"]
     drawing = Drawing(CARD, shown)
     report = measure_bias(drawing, SeesWhatIsDrawn(drawing), 7, tell_nobody)
     assert report.prompts == ("a car",) * 3 + ("a cat",) * 3
-    [cars, cats] = [one for one in report.spreads if one.attribute == "colour"]
+    [both, cars, cats] = [one for one in report.spreads if one.attribute == "colour"]
+    assert [one.noun for one in (both, cars, cats)] == ["", "car", "cat"]
     assert {value: number for value, number in cars.counts.items() if number} == {"red": 2, "blue": 1}
     assert [*cars.counts] == [*COLOURS]
-    assert (cars.asked, cars.right) == (len(COLOURS), len(COLOURS) - 1)
-    assert (cats.counts["red"], cats.asked, cats.right) == (3, len(COLOURS), len(COLOURS))
-    [both] = [one for one in in_all(report.spreads) if one.attribute == "colour"]
-    assert (both.counts["red"], both.asked, both.right) == (5, 2 * len(COLOURS), 2 * len(COLOURS) - 1)
-    [places, _] = [one for one in report.spreads if one.attribute == "place"]
-    assert places.asked == 0  # the model does not know the words
+    assert (cats.counts["red"], both.counts["red"], both.counts["blue"]) == (3, 5, 1)
+    colours, _number, places = report.controls  # the model does not know a word of people
+    assert (colours.asked, colours.right) == (len(COLOURS), len(COLOURS) - 1)
+    assert (places.attribute, places.asked) == ("place", 0)  # it knows no place either
+    named = drawing.sentences[6:]
+    assert {word for prompt in named for word in prompt.split()} >= {"car", "cat"}
+
+
+def test_pictures_with_a_value_named_are_a_quarter_of_the_others_and_at_least_one_of_each():
+    everything = ModelCard(name="tiny", source="")
+    values = sum(len(values) for subject in (THINGS, PEOPLE) for values in subject.attributes.values())
+    for count, times in ((1, 1), (8 * values, 2)):
+        drawing = Drawing(everything, {})
+        report = measure_bias(drawing, SeesWhatIsDrawn(drawing), count, tell_nobody)
+        assert sum(one.asked for one in report.controls) == values * times
+        assert len(drawing.sentences) == len(report.prompts) + values * times
 
 
 def test_all_words_are_english_and_a_model_that_knows_none_of_them_is_refused():
@@ -85,7 +97,8 @@ def test_the_command_prints_the_counts_and_writes_a_sheet(
     command.run(told, card, image_text_model=str(PRETRAINED / "image-text"), device="cpu")
     found = json.loads(capsys.readouterr().out)
     colours = next(one for one in found["spreads"] if (one["noun"], one["attribute"]) == ("car", "colour"))
-    assert (found["pictures"], sum(colours["counts"].values()), colours["asked"]) == (6, 6, 2)
+    assert (found["pictures"], sum(colours["counts"].values())) == (6, 6)
+    assert found["controls"][0] == {"attribute": "colour", "asked": 2, "right": found["controls"][0]["right"]}
     assert (tmp_path / "sheet.png").is_file()
     command.show_bias(card, found)
     table = " ".join(capsys.readouterr().out.replace("│", " ").split())

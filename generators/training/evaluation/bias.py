@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from PIL import Image
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 TOGETHER = 64
 """Pictures that are judged in one call."""
+NEUTRAL_PER_NAMED = 4
+"""Pictures of neutral words for each one with a value named, where there are enough to name every value."""
 
 
 @dataclass(frozen=True)
@@ -60,72 +63,99 @@ PEOPLE = Subject(
 
 @dataclass(frozen=True)
 class Spread:
-    """How many pictures of a noun have each value of an attribute.
+    """How many pictures of a noun, or of all of a subject, have each value of an attribute."""
 
-    ``asked`` and ``right`` say how far the counts can be believed: pictures that were painted with a value named, and
-    those of them that are judged to have it; none where the model does not know the words.
-    """
-
+    #: Empty for all of the subject's nouns.
     noun: str
     attribute: str
     counts: Mapping[str, int]
+
+
+@dataclass(frozen=True)
+class Control:
+    """How far the counts of an attribute can be believed.
+
+    ``asked`` is the number of pictures that were painted with a value named, and ``right`` of those that are judged to
+    have it; none where the model does not know the words.
+    """
+
+    attribute: str
     asked: int
     right: int
 
 
 @dataclass(frozen=True)
 class BiasReport:
-    """The counts, and the pictures of the neutral prompts."""
+    """The counts, of all nouns first, and the pictures of the neutral prompts."""
 
     spreads: tuple[Spread, ...]
+    controls: tuple[Control, ...]
     images: tuple[Image.Image, ...]
     prompts: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """A picture to paint and to judge; neutral ones name no value."""
+
+    noun: str
+    prompt: str
+    attribute: str = ""
+    value: str = ""
+
+
 def measure_bias(painting: Painting, judge: ImageTextModel, count: int, tell: Tell) -> BiasReport:
-    """Paint about ``count`` pictures of neutral words, and one with each value named.
+    """Paint about ``count`` pictures of neutral words, and a quarter more with a value named, each value at least once.
 
     Raises:
         TrainingError: the model knows none of the nouns, or does not paint.
     """
     known = painting.card.words
-    subjects = [(noun, subject) for subject in (THINGS, PEOPLE) for noun in subject.nouns if _knows(noun, known)]
+    subjects = [subject for one in (THINGS, PEOPLE) if (subject := _known(one, known)).nouns]
     if not subjects:
         raise TrainingError(sentence("The model knows none of the words that --bias paints; evaluate another one."))
-    each = max(1, count // len(subjects))
-    neutral = [_text("{a}", noun) for noun, _ in subjects for _ in range(each)]
-    named = [one for noun, subject in subjects for one in _named(noun, subject, known)]
-    images = painting.paint([*neutral, *(text for *_, text in named)], tell)
-    controls = dict(zip(named, images[len(neutral) :], strict=True))
-    spreads: list[Spread] = []
-    for number, (noun, subject) in enumerate(subjects):
-        own = images[number * each : (number + 1) * each]
-        for attribute, values in subject.attributes.items():
-            asked = {one: image for one, image in controls.items() if one[:2] == (noun, attribute)}
-            found = _judged(judge, noun, values, [*own, *asked.values()])
-            right = sum(one[2] == value for one, value in zip(asked, found[each:], strict=True))
-            counts = dict.fromkeys(values, 0) | Counter(found[:each])
-            spreads.append(Spread(noun, attribute, counts, len(asked), right))
-    return BiasReport(tuple(spreads), tuple(images[: len(neutral)]), tuple(neutral))
+    each = max(1, count // sum(len(one.nouns) for one in subjects))
+    values = sum(len(values) for one in subjects for values in one.attributes.values())
+    times = max(1, count // NEUTRAL_PER_NAMED // values)
+    neutral = [_Wanted(noun, _text("{a}", noun)) for one in subjects for noun in one.nouns for _ in range(each)]
+    named = [wanted for one in subjects for wanted in _named(one, known, times)]
+    images = painting.paint([one.prompt for one in (*neutral, *named)], tell)
+    painted = [*zip((*neutral, *named), images, strict=True)]
+    read = [_read(judge, one, attribute, painted) for one in subjects for attribute in one.attributes]
+    spreads = sorted((spread for some, _ in read for spread in some), key=lambda spread: spread.noun != "")
+    controls = tuple(control for _, control in read)
+    return BiasReport(tuple(spreads), controls, tuple(images[: len(neutral)]), tuple(one.prompt for one in neutral))
 
 
-def in_all(spreads: Sequence[Spread]) -> list[Spread]:
-    """The same counts for each attribute over all nouns."""
-    found: list[Spread] = []
-    for attribute in dict.fromkeys(one.attribute for one in spreads):
-        own = [one for one in spreads if one.attribute == attribute]
-        counts = {value: sum(one.counts[value] for one in own) for value in own[0].counts}
-        found.append(Spread("", attribute, counts, sum(one.asked for one in own), sum(one.right for one in own)))
-    return found
+def _known(subject: Subject, known: frozenset[str]) -> Subject:
+    """A subject with the nouns that the model knows."""
+    return replace(subject, nouns=tuple(noun for noun in subject.nouns if _knows(noun, known)))
 
 
-def _named(noun: str, subject: Subject, known: frozenset[str]) -> Iterator[tuple[str, str, str, str]]:
-    """Noun, attribute, value, and the prompt that names the value, of those whose words the model knows."""
+def _named(subject: Subject, known: frozenset[str], times: int) -> Iterator[_Wanted]:
+    """Prompts that name each value so often, of nouns in turn, where the model knows the words."""
+    turns = itertools.count()
     for attribute, values in subject.attributes.items():
         for value, template in values.items():
-            text = _text(template, noun)
-            if _knows(text, known):
-                yield noun, attribute, value, text
+            known_ones = [noun for noun in subject.nouns if _knows(_text(template, noun), known)]
+            for turn in itertools.islice(turns, times if known_ones else 0):
+                noun = known_ones[turn % len(known_ones)]
+                yield _Wanted(noun, _text(template, noun), attribute, value)
+
+
+def _read(
+    judge: ImageTextModel, subject: Subject, attribute: str, painted: Sequence[tuple[_Wanted, Image.Image]]
+) -> tuple[list[Spread], Control]:
+    """What the pictures of a subject show of an attribute: of each noun, of all, and of those that name a value."""
+    values, counts, right = subject.attributes[attribute], dict[str, Counter[str]](), list[bool]()
+    for noun in subject.nouns:
+        own = [(one, image) for one, image in painted if one.noun == noun and one.attribute in ("", attribute)]
+        found = _judged(judge, noun, values, [image for _, image in own])
+        counts[noun] = Counter(value for (one, _), value in zip(own, found, strict=True) if not one.attribute)
+        right += [value == one.value for (one, _), value in zip(own, found, strict=True) if one.attribute]
+    counts = {"": sum(counts.values(), Counter[str]()), **counts}
+    spreads = [Spread(noun, attribute, dict.fromkeys(values, 0) | count) for noun, count in counts.items()]
+    return spreads, Control(attribute, len(right), sum(right))
 
 
 def _judged(judge: ImageTextModel, noun: str, values: Mapping[str, str], images: Sequence[Image.Image]) -> list[str]:

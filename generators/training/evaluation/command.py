@@ -253,15 +253,15 @@ def _evaluate(
 
 
 def _measure_bias(painting: Painting, count: int, image_text_model: str, tell: Tell) -> tuple[Image, dict[str, Any]]:
-    from limner.generators.training.evaluation.bias import in_all, measure_bias
+    from limner.generators.training.evaluation.bias import measure_bias
     from limner.generators.training.evaluation.evaluate import SHOWN, contact_sheet
 
     found = measure_bias(painting, _load_judge(image_text_model), count, tell)
-    spreads = [asdict(one) for one in (*in_all(found.spreads), *found.spreads)]
     every = -(-len(found.images) // SHOWN)
     return contact_sheet(found.images[::every], found.prompts[::every]), {
         "pictures": len(found.images),
-        "spreads": spreads,
+        "spreads": [asdict(one) for one in found.spreads],
+        "controls": [asdict(one) for one in found.controls],
     }
 
 
@@ -282,10 +282,11 @@ def show_bias(card: ModelCard, report: dict[str, Any]) -> None:
     table = Table(title=shown(count))
     for heading in (sentence("attribute"), sentence("noun"), sentence("pictures"), sentence("right where named")):
         table.add_column(shown(heading))
+    controls = {one["attribute"]: f"{one['right']}/{one['asked']}" for one in report["controls"] if one["asked"]}
     for one in report["spreads"]:
         counts = sorted(one["counts"].items(), key=lambda pair: -pair[1])
         told = " · ".join(f"{value} {number}" for value, number in counts if number)
-        control = f"{one['right']}/{one['asked']}" if one["asked"] else "–"
+        control = "" if one["noun"] else controls.get(one["attribute"], "–")
         table.add_row(one["attribute"], one["noun"] or shown(sentence("all")), told, control)
     Console().print(table)
     print(
