@@ -4,13 +4,25 @@
 # pyright: reportCallIssue=false, reportIndexIssue=false
 # diffusers' annotations are too loose, and sometimes wrong, for more
 
+import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from diffusers import AutoencoderKL, DiffusionPipeline, FluxKontextPipeline, StableDiffusionInstructPix2PixPipeline
+import torch
+from diffusers import (
+    AutoencoderKL,
+    DiffusionPipeline,
+    FluxKontextPipeline,
+    QwenImageEditPipeline,
+    QwenImageEditPlusPipeline,
+    StableDiffusionInstructPix2PixPipeline,
+)
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from limner.generators.diffusion.picture_processors import PictureProcessor
 from tests.tiny_models import build_tiny_flux_pipeline, build_tiny_pipeline, build_tiny_unet, stock_pipeline
-from tests.tiny_transformers import write_tiny_transformer
+from tests.tiny_transformers import IMAGE_TOKEN, tiny_qwen_parts, write_tiny_transformer
 
 
 def build_tiny_kontext_pipeline(folder: Path) -> Path:
@@ -47,8 +59,35 @@ def build_tiny_klein_pipeline(folder: Path) -> Path:
     return write_tiny_transformer("FLUX.2 klein", folder)
 
 
+def build_tiny_qwen_edit_pipeline(folder: Path) -> Path:
+    """Write Qwen-Image-Edit: its language model sees the given picture, and its denoiser reads the latents."""
+    return _save_qwen_edit(QwenImageEditPipeline, folder)
+
+
+def build_tiny_qwen_edit_plus_pipeline(folder: Path) -> Path:
+    """Write Qwen-Image-Edit as in 2511: the given picture's rows are denoised as if they were clean."""
+    return _save_qwen_edit(QwenImageEditPlusPipeline, folder, zero_cond_t=True)
+
+
+def _save_qwen_edit(kind: Callable[..., DiffusionPipeline], folder: Path, **transformer: Any) -> Path:
+    """Write the pipeline of that class.
+
+    Its autoencoder divides the sides by 16, since diffusers brings each given picture to a million pixels.
+    """
+    torch.manual_seed(0)
+    parts = tiny_qwen_parts([1] * 5, ("<|vision_start|>", IMAGE_TOKEN, "<|vision_end|>"), **transformer)
+    pictures = Qwen2VLImageProcessorPil(min_pixels=28 * 28, max_pixels=4 * 28 * 28)
+    written = _save(kind(**parts, processor=PictureProcessor(pictures, parts["tokenizer"])), folder)
+    index = written / "model_index.json"
+    named = json.loads(index.read_text()) | {"processor": ["transformers", "Qwen2VLProcessor"]}
+    index.write_text(json.dumps(named))
+    return written
+
+
 EDITS: dict[str, Callable[[Path], Path]] = {
     "FLUX.1 Kontext": build_tiny_kontext_pipeline,
+    "Qwen-Image-Edit": build_tiny_qwen_edit_pipeline,
+    "Qwen-Image-Edit 2509, 2511": build_tiny_qwen_edit_plus_pipeline,
     "InstructPix2Pix": build_tiny_pix2pix_pipeline,
     "FLUX.2 klein": build_tiny_klein_pipeline,
 }

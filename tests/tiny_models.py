@@ -39,6 +39,7 @@ from transformers import (
     T5Tokenizer,
 )
 
+from limner.generators.diffusion.picture_processors import picture_processor
 from limner.generators.loading import loading
 from limner.generators.requests import GenerationRequest
 
@@ -213,7 +214,7 @@ def stock_pipeline(folder: Path) -> DiffusionPipeline:
     """The pipeline as diffusers loads it; what ours is compared with."""
     options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
     with loading():
-        pipe = DiffusionPipeline.from_pretrained(folder, **options)
+        pipe = DiffusionPipeline.from_pretrained(folder, **options, **picture_processor(str(folder)))
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

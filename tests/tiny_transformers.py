@@ -4,7 +4,7 @@
 # pyright: reportCallIssue=false, reportIndexIssue=false
 # diffusers' annotations are too loose, and sometimes wrong, for more
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,8 @@ CHAT = (
     "{{ m.content if m.content is string else m.content[0].text }}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
+IMAGE_TOKEN = "<|image_pad|>"
+"""Where Qwen's language model sees a part of a picture."""
 PLAIN_VAE: dict[str, Any] = {"use_quant_conv": False, "use_post_quant_conv": False, "shift_factor": 0.06}
 
 
@@ -214,7 +216,17 @@ def build_tiny_z_image(folder: Path) -> DiffusionPipeline:
 
 def build_tiny_qwen_image(folder: Path) -> DiffusionPipeline:
     """Qwen-Image: words as long as they are, and an autoencoder for videos."""
-    transformer = QwenImageTransformer2DModel(
+    return QwenImagePipeline(**tiny_qwen_parts([1, 2, 4]))
+
+
+def tiny_qwen_parts(widths: list[int], pictures: Sequence[str] = (), **transformer: Any) -> dict[str, Any]:
+    """The parts of Qwen-Image: an autoencoder of so many levels, and a tokenizer with tokens for pictures.
+
+    ``transformer`` is said to the denoiser.
+    """
+    tokenizer = _qwen_tokenizer()
+    tokenizer.add_tokens(list(pictures), special_tokens=True)
+    denoiser = QwenImageTransformer2DModel(
         in_channels=16,
         out_channels=4,
         num_layers=2,
@@ -222,13 +234,14 @@ def build_tiny_qwen_image(folder: Path) -> DiffusionPipeline:
         num_attention_heads=3,
         joint_attention_dim=16,
         axes_dims_rope=(8, 4, 4),
+        **transformer,
     )
     vae = AutoencoderKLQwenImage(
-        base_dim=8,
+        base_dim=4,
         z_dim=4,
-        dim_mult=[1, 2, 4],
+        dim_mult=widths,
         num_res_blocks=1,
-        temperal_downsample=[False, True],
+        temperal_downsample=[False] * (len(widths) - 2) + [True],
         latents_mean=[0.0] * 4,
         latents_std=[1.0] * 4,
     )
@@ -239,17 +252,18 @@ def build_tiny_qwen_image(folder: Path) -> DiffusionPipeline:
         "num_attention_heads": 2,
         "num_key_value_heads": 2,
         "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"},
-        "vocab_size": len(_QWEN_TOKENS),
+        "vocab_size": len(tokenizer),
     }
     seen = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
-    config = Qwen2_5_VLConfig(text_config=words, vision_config=seen, hidden_size=16, vocab_size=len(_QWEN_TOKENS))
-    return QwenImagePipeline(
-        transformer=transformer,
-        vae=vae,
-        text_encoder=Qwen2_5_VLForConditionalGeneration(config),
-        tokenizer=_qwen_tokenizer(),
-        scheduler=FlowMatchEulerDiscreteScheduler(),
-    )
+    marks = {"image_token_id": tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)} if pictures else {}
+    config = Qwen2_5_VLConfig(text_config=words, vision_config=seen, vocab_size=len(tokenizer), **marks)
+    return {
+        "transformer": denoiser,
+        "vae": vae,
+        "text_encoder": Qwen2_5_VLForConditionalGeneration(config),
+        "tokenizer": tokenizer,
+        "scheduler": FlowMatchEulerDiscreteScheduler(),
+    }
 
 
 def build_tiny_klein(folder: Path) -> DiffusionPipeline:

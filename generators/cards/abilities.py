@@ -43,6 +43,8 @@ EXPLAINS = ONLY_FROM_PICTURES | {
 EDITS = {
     "Flux2KleinPipeline": False,
     "FluxKontextPipeline": False,
+    "QwenImageEditPipeline": True,
+    "QwenImageEditPlusPipeline": True,
     "StableDiffusionInstructPix2PixPipeline": True,
 }
 """diffusers pipelines that are stepped here and change a picture as the prompt says, and whether they need one."""

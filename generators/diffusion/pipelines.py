@@ -25,6 +25,7 @@ from limner.generators.diffusion.checkpoint_pipelines import read_checkpoint
 from limner.generators.diffusion.controlnets import ControlNets, controls_of
 from limner.generators.diffusion.gguf_parts import gguf_parts
 from limner.generators.diffusion.ip_adapters import IpAdapters, masks_of
+from limner.generators.diffusion.picture_processors import picture_processor
 from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, OutOfMemory
 from limner.generators.image_canvas import canvas, canvas_mask
 from limner.generators.image_files import BadImage, open_image, read_file
@@ -64,6 +65,8 @@ STEPWISE = (
     # changing a picture as the words say
     Family("Flux2KleinPipeline", "Flux2KleinPipeline"),
     Family("FluxKontextPipeline", "FluxKontextPipeline"),
+    Family(picture="QwenImageEditPipeline"),
+    Family(picture="QwenImageEditPlusPipeline"),
     Family(picture="StableDiffusionInstructPix2PixPipeline"),
     # image-to-image models, such as SDXL's refiner
     Family(picture="StableDiffusionImg2ImgPipeline"),
@@ -75,7 +78,12 @@ STEPWISE = (
 )
 """The families that are proven to paint the same pictures step by step; the loaded class is a family's first."""
 
-OF_ONE_PICTURE = ("Flux2KleinPipeline", "FluxKontextPipeline")
+OF_ONE_PICTURE = (
+    "Flux2KleinPipeline",
+    "FluxKontextPipeline",
+    "QwenImageEditPipeline",
+    "QwenImageEditPlusPipeline",
+)
 """Pipelines that take a second picture for another one that all samples are made from."""
 
 CONTROLLED = {
@@ -271,7 +279,7 @@ def read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
         if folder.is_dir():
             options |= {"variant": variant_of(folder), **gguf_parts(folder, dtype)}
         with loading():
-            pipe = DiffusionPipeline.from_pretrained(source, **options)
+            pipe = DiffusionPipeline.from_pretrained(source, **options, **picture_processor(source))
     except (ImportError, OSError, ValueError) as error:  # weights in fewer bits need the package that saved them
         raise ModelNotFound from error
     pipe.set_progress_bar_config(disable=True)

@@ -99,7 +99,7 @@ def test_skipped_steps_are_those_of_the_stock_loop(
     left = paint(generator, [(0, wanted), (1, asked(given[1], seed=3))])
     assert_same(left[0], expected)
     assert_edited(folder, asked(given[1], seed=3), left[1])
-    assert len(rows) == len(CALLED)
+    assert len(rows) == len(CALLED) * (2 if family.startswith("Qwen") else 1)  # one for each prompt
 
 
 def test_the_card_says_so_and_nothing_else_is_taken(folder_of: Callable[[str], Path], given: list[str]):

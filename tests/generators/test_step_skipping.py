@@ -26,6 +26,8 @@ from tests.tiny_models import stock_pipeline, tiny_request
 STEPS = 10
 CALLED = [0, 1, 5, 9]
 """The calls of ten steps, if as many are skipped as may be: the first fifth, one after three, and the last."""
+Change = Callable[[int, int, Callable[..., Any], Any, dict[str, Any]], Any]
+"""What a denoiser answers in a step to its first or second call there, with its own function and the arguments."""
 
 
 def count_rows(generator: DiffusionGenerator, monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -41,21 +43,35 @@ def count_rows(generator: DiffusionGenerator, monkeypatch: pytest.MonkeyPatch) -
 
 
 @contextmanager
-def calling_only(folder: Path, called: list[int]) -> Iterator[None]:
-    """Let the stock denoiser repeat its last output in all other steps."""
+def denoising(folder: Path, steps: int, change: Change) -> Iterator[None]:
+    """Let the stock denoiser answer in another way to the calls of loops of so many steps."""
     pipe = stock_pipeline(folder)
-    kind = type(getattr(pipe, "unet", None) or pipe.transformer)
-    forward, step, last = kind.forward, 0, None
+    kind: Any = type(getattr(pipe, "unet", None) or pipe.transformer)
+    forward, step, turn, last = kind.forward, -1, 0, None
 
-    def repeat(self: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal step, last
-        if step % STEPS in called:
-            last = forward(self, *args, **kwargs)
-        step += 1
-        return last
+    def changed(self: Any, *args: Any, **kwargs: Any) -> Any:
+        nonlocal step, turn, last
+        time = float((kwargs["timestep"] if "timestep" in kwargs else args[1]).flatten()[0])
+        step, turn = (step, turn + 1) if time == last else ((step + 1) % steps, 0)
+        last = time
+        return change(step, turn, lambda *a, **k: forward(self, *a, **k), args, kwargs)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kind, "forward", repeat)
+        patch.setattr(kind, "forward", changed)
+        yield
+
+
+@contextmanager
+def calling_only(folder: Path, called: list[int]) -> Iterator[None]:
+    """Let the stock denoiser repeat its last output for the same prompt in all other steps."""
+    last = dict[int, Any]()
+
+    def repeat(step: int, turn: int, forward: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
+        if step in called:
+            last[turn] = forward(*args, **kwargs)
+        return last[turn]
+
+    with denoising(folder, STEPS, repeat):
         yield
 
 

@@ -4,8 +4,7 @@
 Each picture is that of the stock loop whose denoiser is asked, or answers, as the change says.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -23,7 +22,7 @@ from limner.generators.diffusion import step_skipping
 from limner.generators.diffusion.flight import WORDS
 from limner.generators.requests import GenerationRequest
 from tests.generators.test_steering import paint
-from tests.generators.test_step_skipping import CALLED, STEPS, assert_same, count_rows
+from tests.generators.test_step_skipping import CALLED, STEPS, Change, assert_same, calling_only, count_rows, denoising
 from tests.generators.test_transformer_families import SIDE, load, stock_images
 from tests.tiny_models import stock_pipeline, tiny_request
 from tests.tiny_transformers import TRANSFORMERS, write_tiny_transformer
@@ -39,8 +38,6 @@ FAMILIES = [
     if name not in ("Stable Diffusion 3.5", "FLUX.2 klein")
 ]
 """Those that take other words; the class of SD 3.5 is steered in tests/generators/test_steering.py."""
-Change = Callable[[int, int, Callable[..., Any], Any, dict[str, Any]], Any]
-"""What a denoiser answers in a step to its first or second call there, with its own function and the arguments."""
 
 
 @pytest.fixture(scope="module")
@@ -52,24 +49,6 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
         return write_tiny_transformer(name, tmp_path_factory.mktemp("tiny"))
 
     return folder
-
-
-@contextmanager
-def denoising(folder: Path, steps: int, change: Change) -> Iterator[None]:
-    """Let the stock denoiser answer in another way to the calls of loops of so many steps."""
-    kind: Any = type(stock_pipeline(folder).transformer)
-    forward, step, turn, last = kind.forward, -1, 0, None
-
-    def changed(self: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal step, turn, last
-        time = float((kwargs["timestep"] if "timestep" in kwargs else args[1]).flatten()[0])
-        step, turn = (step, turn + 1) if time == last else ((step + 1) % steps, 0)
-        last = time
-        return change(step, turn, lambda *a, **k: forward(self, *a, **k), args, kwargs)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(kind, "forward", changed)
-        yield
 
 
 def asked(family: str, **changes: Any) -> GenerationRequest:
@@ -159,17 +138,11 @@ def calls_a_step(family: str) -> int:
 def test_it_is_the_stock_picture_without_the_skipped_calls(
     family: str, folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ):
-    folder, last = folder_of(family), dict[int, Any]()
+    folder = folder_of(family)
     assert ModelCard.read("tiny", str(folder)).skips
     monkeypatch.setitem(step_skipping.LIMITS, SkipRule.TEACACHE, np.inf)
     wanted = asked(family, num_inference_steps=STEPS, skipping=SkipRule.TEACACHE, guidance_scale=5.0)
-
-    def repeat(step: int, turn: int, forward: Callable[..., Any], args: Any, kwargs: dict[str, Any]) -> Any:
-        if step in CALLED:
-            last[turn] = forward(*args, **kwargs)
-        return last[turn]
-
-    with denoising(folder, STEPS, repeat):
+    with calling_only(folder, CALLED):
         expected = stock_images(folder, wanted)
     assert np.abs(np.subtract(expected, stock_images(folder, wanted))).max() > 2
     generator = load(folder)

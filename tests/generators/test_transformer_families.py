@@ -52,6 +52,8 @@ CLASSES = {
 """The pipelines of the families that the test below paints."""
 EDITING = {
     "FLUX.1 Kontext": "FluxKontextPipeline",
+    "Qwen-Image-Edit": "QwenImageEditPipeline",
+    "Qwen-Image-Edit 2509, 2511": "QwenImageEditPlusPipeline",
     "InstructPix2Pix": "StableDiffusionInstructPix2PixPipeline",
 }
 """Those made to edit pictures by words, which tests/generators/test_edits.py proves, as it does klein's edits."""

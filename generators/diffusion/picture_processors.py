@@ -1,0 +1,42 @@
+"""Reads the pictures that Qwen-Image-Edit's text encoder sees with Pillow alone."""
+
+# pyright: basic
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from transformers import Qwen2Tokenizer, Qwen2VLProcessor
+from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
+
+from limner.generators.loading import loading
+
+PROCESSOR = "processor"
+
+
+class PictureProcessor(Qwen2VLProcessor):
+    """Qwen's processor of words and pictures, without the one of videos, which needs torchvision.
+
+    Pictures are read with Pillow where torchvision is installed too, so that a request is the same on all workers.
+    """
+
+    def __init__(self, image_processor: Any, tokenizer: Any, chat_template: str | None = None) -> None:
+        super().__init__(image_processor, tokenizer, chat_template=chat_template)
+
+
+@loading()
+def picture_processor(source: str) -> dict[str, Any]:
+    """The part of that name of a diffusers folder or hub name, if it is Qwen's; otherwise nothing.
+
+    Raises:
+        OSError: one of its files is missing or cannot be read.
+    """
+    where: dict[str, Any] = {"local_files_only": Path(source).is_dir()}
+    index: Any = DiffusionPipeline.load_config(source, **where)
+    if index.get(PROCESSOR) != ["transformers", "Qwen2VLProcessor"]:
+        return {}
+    where |= {"subfolder": PROCESSOR}
+    tokenizer = Qwen2Tokenizer.from_pretrained(source, **where)
+    return {PROCESSOR: PictureProcessor(Qwen2VLImageProcessorPil.from_pretrained(source, **where), tokenizer)}
