@@ -42,6 +42,7 @@ from limner.bot.storage.history.meaning import Meaning
 from limner.bot.storage.history.pending_asks import PendingAsks
 from limner.bot.storage.history.preferences import Preferences
 from limner.bot.storage.history.ratings import Ratings
+from limner.bot.storage.history.taught_loras import TaughtLoras
 from limner.bot.storage.members import Members
 from limner.bot.storage.pictures.budget import ByteBudget
 from limner.bot.storage.pictures.decoder import PictureDecoder
@@ -91,6 +92,7 @@ class App:
     gallery_posts: GalleryPosts
     ratings: Ratings
     preferences: Preferences
+    taught_loras: TaughtLoras
     blocked: BlockedPictures
     quarantine: Quarantine
     image_policy: ImagePolicy
@@ -161,6 +163,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
             gallery_posts=GalleryPosts(database),
             ratings=Ratings(database),
             preferences=Preferences(database),
+            taught_loras=TaughtLoras(database),
             blocked=blocked,
             quarantine=quarantine,
             image_policy=ImagePolicy(settings, guilds, blocked, quarantine),

@@ -8,8 +8,9 @@ import json
 import subprocess
 import sys
 from contextlib import ExitStack, nullcontext
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from limner.bot.errors import SetupError
 from limner.bot.importing import importing
@@ -24,6 +25,10 @@ from limner.generators.text_files import read_text, stream_lines
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.evaluation.command import count_answers, read_old_name
 from limner.generators.training.evaluation.command import run as run_evaluation
+
+if TYPE_CHECKING:
+    from limner.bot.cli.liked import LikedTraining
+    from limner.generators.training.families.lora import LoRARecipe
 
 ROOT = Path(__file__).resolve().parents[2]
 FAILED = 1
@@ -257,12 +262,27 @@ def train(arguments: argparse.Namespace) -> int:
     arguments.loras = settings.data / LORAS
     arguments.training = settings.data / "training"
     arguments.image_text_source = settings.image_text_source
+    arguments.side_of, arguments.liked_lora = partial(_side_of, settings), partial(_liked_lora, settings)
     try:
         translation.set(stored)
         arguments.kind(arguments)
     except TrainingError as error:
         raise SetupError(stored(str(error))) from error
     return 0
+
+
+def _side_of(settings: Settings, model: str) -> int:
+    """Width and height of the pictures that a model on offer, or of a folder, paints by itself."""
+    from limner.bot.settings.model_sources import read_card
+
+    card = settings.cards.get(model) or read_card(Path(model).name, model)
+    return min(card.width, card.height)
+
+
+def _liked_lora(settings: Settings, arguments: argparse.Namespace, recipe: LoRARecipe) -> LikedTraining:
+    from limner.bot.cli.liked import LikedTraining
+
+    return LikedTraining.of_command(settings, arguments, recipe)
 
 
 def evaluate(arguments: argparse.Namespace) -> int:

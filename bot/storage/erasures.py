@@ -15,6 +15,7 @@ from limner.bot.storage import member_data
 from limner.bot.storage.db import Database
 from limner.bot.storage.erasing import forget_leftovers
 from limner.bot.storage.history.history import History
+from limner.bot.storage.history.taught_loras import TaughtLoras
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.storage.tables.privacy_tables import Erasure
 
@@ -65,6 +66,7 @@ class Erasures:
     def __init__(self, database: Database, history: History) -> None:
         self.database = database
         self._history = history
+        self._taught = TaughtLoras(database)
         self._asked = asyncio.Event()
 
     async def held(self, span: Period) -> Held:
@@ -176,6 +178,8 @@ class Erasures:
         hashes: set[str] = set()
         while await self._history.erase_deleted(user_id=user_id):
             pass
+        if erasure.done_at is None:
+            await self._taught.forget(user_id)
         async with self.database.begin() as session:
             if erasure.done_at is None:  # otherwise these are new ones of a member who came back
                 hashes = await member_data.erase_own(session, user_id)

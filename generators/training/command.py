@@ -86,7 +86,16 @@ def _add_autoencoder(kind: argparse.ArgumentParser) -> None:
 
 def _add_lora(kind: argparse.ArgumentParser) -> None:
     kind.add_argument("model", metavar="MODEL", help="a name of LIMNER_MODELS, a diffusers folder or a hub name")
-    _add_pictures(kind)
+    kind.add_argument("pictures", type=Path, nargs="?", metavar="DIR", help="a folder that limner train data has made")
+    kind.add_argument(
+        "--liked", type=whole(), metavar="ID", help="instead: the pictures that the member or server with this id liked"
+    )
+    kind.add_argument(
+        "--pairs",
+        type=Path,
+        metavar="FILE",
+        help="instead: which of two pictures is preferred, the lines of limner ratings --pairs",
+    )
     kind.add_argument("--name", default="mine", metavar="NAME", help="what /imagine lora: will call it (mine)")
     _add_common(kind, "data/training/lora-NAME", 4_000)
     kind.add_argument("--batch", type=whole(), default=4, metavar="N", help="pictures computed at a time (4)")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections.abc import Generator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,8 +14,11 @@ from limner.generators.sentences import sentence, shown
 from limner.generators.training.errors import TrainingError
 
 if TYPE_CHECKING:
+    from limner.generators.training.families.lora import LoRARecipe
     from limner.generators.training.plan import Plan
 
+PREFERRED = "preferred"
+"""The folder in a LoRA's with the pairs that it learns from."""
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 
 
@@ -62,24 +67,32 @@ def autoencoder(arguments: argparse.Namespace) -> None:
 
 def lora(arguments: argparse.Namespace) -> None:
     """Train a LoRA of one of the models on offer, or of a folder."""
-    from limner.generators.training.data.picture_folder import learnt_part
     from limner.generators.training.families.lora import PLAN, LoRARecipe, train_lora
 
+    if [arguments.pictures, arguments.liked, arguments.pairs].count(None) != 2:
+        raise TrainingError(
+            sentence(
+                "Name one thing to learn from: a folder of pictures, --liked with the id of a member or server, or "
+                "--pairs with the lines of limner ratings --pairs."
+            )
+        )
     if not re.fullmatch(r"[A-Za-z0-9_-]{1,40}", arguments.name):
         raise TrainingError(sentence("The option --name needs letters, digits, - and _ only."))
     known = arguments.model in arguments.models
     steps = {"batch": arguments.batch * arguments.accumulate, "accumulation": arguments.accumulate}
+    folder = arguments.out or arguments.training / f"lora-{arguments.name}"
     recipe = LoRARecipe(
         model=_model(arguments, arguments.model),
-        pictures=learnt_part(arguments.pictures),
-        folder=arguments.out or arguments.training / f"lora-{arguments.name}",
+        pictures=folder / PREFERRED,
+        folder=folder,
         installed=arguments.loras / arguments.model / f"{arguments.name}.safetensors" if known else None,
         rank=arguments.rank,
         plan=_planned(replace(PLAN, **steps), arguments),
         fits_rate=arguments.learning_rate is None,
         checkpoints_gradients=arguments.gradient_checkpointing,
     )
-    file = train_lora(recipe, minutes=arguments.max_minutes, processes=arguments.processes)
+    with _taught(arguments, recipe) as taught:
+        file = train_lora(taught, minutes=arguments.max_minutes, processes=arguments.processes)
     _tell(file)
     if file and known:
         print(
@@ -89,6 +102,28 @@ def lora(arguments: argparse.Namespace) -> None:
                 )
             )
         )
+
+
+@contextmanager
+def _taught(arguments: argparse.Namespace, recipe: LoRARecipe) -> Generator[LoRARecipe]:
+    """The recipe with its pictures, or with those that members liked or preferred, for the time of the training."""
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.diffusion_dpo import BETA
+    from limner.generators.training.families.liked_pictures import write_pairs
+    from limner.generators.training.families.preferences import read_preferences
+    from limner.generators.training.processes import once
+
+    if arguments.pictures is not None:
+        yield replace(recipe, pictures=learnt_part(arguments.pictures))
+    elif arguments.pairs is not None:
+        found = once(read_preferences, arguments.pairs)
+        _tell_left_out(found.left_out)
+        once(write_pairs, found.pairs, recipe.pictures, arguments.side_of(arguments.model))
+        yield replace(recipe, beta=BETA)
+    else:
+        liked = arguments.liked_lora(arguments, recipe)
+        yield replace(recipe, pictures=once(liked.gather))
+        once(liked.check)
 
 
 def one_pass(arguments: argparse.Namespace) -> None:
@@ -232,8 +267,7 @@ def preferences(arguments: argparse.Namespace) -> None:
     from limner.generators.vision.clip import FolderImageTextModel
 
     found = read_preferences(arguments.pairs)
-    if found.left_out:
-        print(shown(sentence("{number} choices are left out, as a picture is not there.", number=found.left_out)))
+    _tell_left_out(found.left_out)
     try:
         model = FolderImageTextModel.load(arguments.image_text_source)
     except ModelNotFound as error:
@@ -275,6 +309,11 @@ def _model(arguments: argparse.Namespace, name: str) -> str:
     """The folder of an offered or shipped model; other names are folders or hub names themselves."""
     shipped = PRETRAINED / name.removeprefix("pretrained:")
     return arguments.models.get(name) or (str(shipped) if shipped.is_dir() else name)
+
+
+def _tell_left_out(number: int) -> None:
+    if number:
+        print(shown(sentence("{number} choices are left out, as a picture is not there.", number=number)))
 
 
 def _tell(result: Path | None) -> None:

@@ -47,11 +47,19 @@ class Objective:
         Flow (Liu 2022, Lipman 2022): middle timesteps are more frequent, a logit-normal (Esser 2024). Noise (Ho 2020)
         and velocity (Salimans and Ho 2022): uniform timesteps.
         """
+        return self.mix(latents, noise, self.draw(len(latents), random))
+
+    def draw(self, count: int, random: torch.Generator) -> Tensor:
+        """Random timesteps (0 to 1000)."""
         if self._signal is None:
-            moments = torch.randn(len(latents), generator=random, device=random.device).sigmoid()
-            at = moments.to(latents)[:, None, None, None]
-            return Question((1 - at) * latents + at * noise, moments * 1000, noise - latents)
-        moments = torch.randint(len(self._signal), (len(latents),), generator=random, device=random.device)
+            return torch.randn(count, generator=random, device=random.device).sigmoid() * 1000
+        return torch.randint(len(self._signal), (count,), generator=random, device=random.device)
+
+    def mix(self, latents: Tensor, noise: Tensor, moments: Tensor) -> Question:
+        """Mix each latent with its noise at its timestep."""
+        if self._signal is None:
+            at = (moments / 1000).to(latents)[:, None, None, None]
+            return Question((1 - at) * latents + at * noise, moments, noise - latents)
         signal = self._signal.to(moments.device)[moments].to(latents)[:, None, None, None]
         mixed = signal.sqrt() * latents + (1 - signal).sqrt() * noise
         if self.kind == "epsilon":

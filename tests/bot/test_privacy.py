@@ -27,6 +27,7 @@ from limner.bot.storage.db import Database
 from limner.bot.storage.erasing import LATELY, merge_index
 from limner.bot.storage.erasures import Erasures, Period
 from limner.bot.storage.history.history import History
+from limner.bot.storage.history.taught_loras import LikedLora
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.tables.base import Json, List
 from limner.bot.storage.tables.encrypted import Encrypted, IndexedWords
@@ -288,6 +289,10 @@ async def test_an_erased_member_is_nowhere(world: World, caplog: pytest.LogCaptu
     await app.ratings.choose(ada.id, is_shown=True, is_training=True)
     await app.ratings.rate(painted, is_good=True)
     await app.preferences.prefer(painted, better=1, worse=2)
+    lora = LikedLora("doodle/zanzibar", world.settings.data / "lora-zanzibar", None)
+    await app.taught_loras.teach(lora, [ada.id])
+    lora.folder.mkdir()
+    (lora.folder / "checkpoint.safetensors").write_bytes(b"zanzibar")
     await app.meaning.rows.write({painted.id: np.ones(64, np.float32)})
     waiting = await world.imagine("a waiting zanzibarian giraffe")
     running = await world.claim()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, or_, select, text
 
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.db import Database
@@ -53,14 +53,17 @@ class Ratings:
         async with self.database.begin() as session:
             await session.execute(_CHOOSE, values)
 
-    async def for_training(self) -> Sequence[tuple[Job, bool]]:
+    async def for_training(self, of: int | None = None) -> Sequence[tuple[Job, bool]]:
         """Rated requests and whether they are good, of members who let models be trained with them now.
 
-        Private requests, and those that wait for a moderator, are never among them.
+        With ``of`` only those of the member, or in the server, with this id. Private requests, and those that wait for
+        a moderator, are never among them.
         """
         found = select(Job, Rating.is_good).join(Rating, Rating.job_id == Job.id)
         found = found.join(RatingSettings, RatingSettings.user_id == Rating.user_id)
         which = (RatingSettings.is_training, Job.status == JobStatus.SUCCEEDED, Job.deleted_at.is_(None))
         found = found.where(*which, Job.quarantine.is_(None), Job.is_private.is_(False)).order_by(Job.id)
+        if of is not None:
+            found = found.where(or_(Job.user_id == of, Job.guild_id == of))
         async with self.database.read() as session:
             return [(job, is_good) for job, is_good in await session.execute(found)]

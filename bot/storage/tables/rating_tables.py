@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Double, ForeignKey, false
+from sqlalchemy import Double, ForeignKey, Text, UniqueConstraint, false
 from sqlalchemy.orm import Mapped, mapped_column
 
-from limner.bot.storage.tables.base import Base, Snowflake
+from limner.bot.storage.tables.base import Base, RowId, Snowflake
 
 
 class Rating(Base, kw_only=True, eq=False):
@@ -36,6 +36,24 @@ class Preference(Base, kw_only=True, eq=False):
     worse: Mapped[int]
     #: Unix seconds.
     chosen_at: Mapped[float] = mapped_column(Double)
+
+
+class TaughtLora(Base, kw_only=True, eq=False):
+    """A LoRA that has learnt from what a member liked; it is deleted when the member is erased."""
+
+    __tablename__ = "taught_loras"
+    __table_args__ = (UniqueConstraint("trained_in", "user_id"),)
+
+    id: Mapped[int] = mapped_column(RowId, primary_key=True, init=False)
+    user_id: Mapped[int] = mapped_column(Snowflake, index=True)
+    #: Its model and name, as members name it ("doodle/ink").
+    lora: Mapped[str] = mapped_column(Text)
+    #: The folder of its training.
+    trained_in: Mapped[str] = mapped_column(Text)
+    #: The file that requests use; empty if there is none.
+    installed: Mapped[str] = mapped_column(Text)
+    #: Unix seconds.
+    taught_at: Mapped[float] = mapped_column(Double)
 
 
 class RatingSettings(Base, kw_only=True, eq=False):

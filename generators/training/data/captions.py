@@ -26,6 +26,8 @@ METADATA = ("metadata.jsonl", "metadata.csv", "metadata.parquet")
 SIDE_FILES = (".txt", ".caption")
 """Endings of caption files beside pictures of the same name, as in kohya's scripts."""
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+MOST_WEIGHT = 1000
+"""More than one picture may count beside another would leave the others out."""
 MISSING = sentence("the file is missing")
 FORMS = sentence(
     'write a metadata.jsonl with one line {"file_name": "cat.png", "text": "a cat"} for each picture, a metadata.csv '
@@ -45,6 +47,7 @@ class CaptionEntry:
         regions: the file with their regions, the words for each region, and the things without one; for segmentation.
         place: the position of the entry, for error sentences.
         problem: why it cannot be used.
+        weight: how much it counts beside others, for a LoRA.
     """
 
     name: str
@@ -54,6 +57,7 @@ class CaptionEntry:
     place: str
     problem: str = ""
     regions: Regions | None = None
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,26 @@ def read_metadata(file: Path) -> Iterator[CaptionEntry]:
             )
         found, nouns = folder.find(name, place), tuple(map(str, row.get("nouns") or ()))
         problem, regions = "" if found else MISSING, _regions(folder, row, place) if row.get("regions") else None
-        yield CaptionEntry(name, found, _captions(row["text"], place), nouns, place, problem, regions)
+        yield CaptionEntry(
+            name, found, _captions(row["text"], place), nouns, place, problem, regions, _weight(row, place)
+        )
+
+
+def _weight(row: dict[str, Any], place: str) -> float:
+    given = row.get("loss_weight", 1.0)
+    try:
+        weight = float(given or 0)
+    except (TypeError, ValueError):
+        weight = 0.0
+    if not 0 < weight <= MOST_WEIGHT:
+        raise TrainingError(
+            sentence(
+                "{place} has a loss_weight that is no number above 0 and {most} at most; mend or remove it.",
+                place=place,
+                most=MOST_WEIGHT,
+            )
+        )
+    return weight
 
 
 def _regions(folder: CaptionFolder, row: dict[str, Any], place: str) -> Regions:

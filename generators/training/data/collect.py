@@ -117,7 +117,7 @@ def collect(
     if out.exists():
         raise TrainingError(sentence("{out} exists already; remove it or choose another folder with --out.", out=out))
     report = Report()
-    writers = {part: _Writer(out / part) for part in ("train", "test")}
+    writers = {part: FolderWriter(out / part) for part in ("train", "test")}
     order = Random(seed)
     hashes = np.zeros(len(raws), np.uint64)
     contacts: list[tuple[Image.Image, str]] = []
@@ -150,7 +150,7 @@ def _usable(raw: Raw, side: int, hashes: np.ndarray, kept: int) -> Image.Image:
     """The picture, cut to its side; raises Broken if it has no caption or is nearly one of the ``kept`` before."""
     if not raw.texts:
         raise Broken(sentence("without a caption"))
-    image = _cut(open_picture(raw), side)
+    image = cut_square(open_picture(raw), side)
     if (twin := _nearest(image, hashes, kept)) is not None:
         raise Broken(twin)
     return image
@@ -233,7 +233,7 @@ def _drawn(texts: Sequence[str], random: Random) -> str:
     return random.choice(texts) if len(texts) > 1 else texts[0]
 
 
-def _cut(image: Image.Image, side: int) -> Image.Image:
+def cut_square(image: Image.Image, side: int) -> Image.Image:
     """The middle square, ``side`` wide."""
     return ImageOps.fit(image, (side, side), Image.Resampling.LANCZOS)
 
@@ -248,7 +248,7 @@ def _nearest(image: Image.Image, hashes: np.ndarray, count: int) -> str | None:
     return None
 
 
-class _Writer:
+class FolderWriter:
     """Writes one part of the folder, picture by picture."""
 
     def __init__(self, folder: Path) -> None:
@@ -256,11 +256,13 @@ class _Writer:
         self._folder, self._count = folder, 0
         self._lines = (folder / "metadata.jsonl").open("w", encoding="utf-8")
 
-    def add(self, image: Image.Image, text: str) -> None:
-        name = f"{self._count:06d}.png"
+    def add(self, image: Image.Image, text: str, *, mark: str = "", **more: float) -> None:
+        """Add a picture, with a mark in its name and more fields in its line."""
+        name = f"{self._count:06d}{mark}.png"
         image.save(self._folder / name)
-        self._lines.write(json.dumps({"file_name": name, "text": text}, ensure_ascii=False) + "\n")
+        self._lines.write(json.dumps({"file_name": name, "text": text, **more}, ensure_ascii=False) + "\n")
         self._count += 1
 
     def close(self) -> None:
+        """Write the last lines."""
         self._lines.close()

@@ -25,12 +25,13 @@ PREPARE = sentence("make a folder that is fit with limner train data.")
 
 @dataclass(frozen=True)
 class CaptionedPicture:
-    """One picture's file, its caption, and its nouns and their regions if known."""
+    """One picture's file, its caption and weight, and its nouns and their regions if known."""
 
     file: Path
     text: str
     nouns: tuple[str, ...] = ()
     regions: Regions | None = None
+    weight: float = 1.0
 
 
 class PictureFolder:
@@ -58,7 +59,8 @@ class PictureFolder:
         """Identifies pictures and captions; independent of the folder's place."""
         key = hashlib.sha256()
         for picture in self.pictures:
-            key.update(f"{picture.file.name} {picture.file.stat().st_size} {picture.text}\n".encode())
+            weight = "" if picture.weight == 1 else f" {picture.weight}"
+            key.update(f"{picture.file.name} {picture.file.stat().st_size} {picture.text}{weight}\n".encode())
         return key.hexdigest()[:16]
 
     @cached_property
@@ -116,7 +118,9 @@ def _captioned(entry: CaptionEntry) -> CaptionedPicture:
                 prepare=PREPARE,
             )
         )
-    return CaptionedPicture(entry.file, entry.captions[0] if entry.captions else "", entry.nouns, entry.regions)
+    return CaptionedPicture(
+        entry.file, entry.captions[0] if entry.captions else "", entry.nouns, entry.regions, entry.weight
+    )
 
 
 def learnt_part(folder: Path) -> Path:

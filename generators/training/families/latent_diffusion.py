@@ -26,7 +26,7 @@ from limner.generators.training.data.latents import Latents
 from limner.generators.training.data.text_encoder import token_ids
 from limner.generators.training.groups import GROUPS
 from limner.generators.training.normalisation import quicken
-from limner.generators.training.objectives import Objective, build_scheduler
+from limner.generators.training.objectives import Objective, Question, build_scheduler
 from limner.generators.training.plan import Loss
 from limner.generators.training.processes import own_random, quick_precision
 
@@ -122,14 +122,21 @@ class DiffusionTask:
         captions: the hidden states of the pictures' captions.
         latents: the pictures' latents.
         prompts: the prompts of the sample sheet.
+        weights: how much each picture counts, 1 on average; None: all the same.
     """
 
     parts = ()
     progress = 0.0
 
     def __init__(
-        self, pipe: StableDiffusionPipeline, captions: Captions, latents: Latents, prompts: Sequence[str]
+        self,
+        pipe: StableDiffusionPipeline,
+        captions: Captions,
+        latents: Latents,
+        prompts: Sequence[str],
+        weights: Tensor | None = None,
     ) -> None:
+        self._weights = torch.ones(len(latents)) if weights is None else weights
         self._pipe, self._captions, self._latents, self._prompts = pipe, captions, latents, prompts
         self._unet, self._scale = pipe.unet, pipe.vae.config.scaling_factor
         self._objective = Objective(pipe.scheduler.config)
@@ -140,17 +147,23 @@ class DiffusionTask:
         self.size, self.fingerprint = len(latents), latents.fingerprint
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
-        """Mean squared error of the denoiser's output."""
+        """Weighted mean of the squared errors of the denoiser's output."""
         device = self._unet.device
         dropped = torch.rand(len(numbers), generator=random) < DROPPED
         random = own_random(random, device)
         latents = self._latents[numbers].to(random.device) * self._scale
-        conditions = _moved(self._captions.read(numbers, dropped, random), self._unet)
+        conditions = own_conditions(self._captions.read(numbers, dropped, random), self._unet)
         noise = torch.randn(latents.shape, generator=random, device=random.device)
-        mixed, moments, answer = self._objective.ask(latents, noise, random)
+        errors = self._errors(self._objective.ask(latents, noise, random), conditions)
+        return Loss((errors * self._weights[numbers].to(device)).mean(), {})
+
+    def _errors(self, question: Question, conditions: dict[str, Any]) -> Tensor:
+        """The mean squared error of the denoiser's output for each latent."""
+        mixed, moments, answer = question
+        device = self._unet.device
         mixed = mixed.to(device, self._unet.dtype, memory_format=torch.channels_last)
         found = self._unet(mixed, moments.to(device), **conditions, return_dict=False)[0]
-        return Loss((found.float() - answer.to(device)).square().mean(), {})
+        return (found.float() - answer.to(device)).square().mean((1, 2, 3))
 
     @torch.no_grad()
     def sample(self) -> Image.Image:
@@ -166,9 +179,10 @@ class DiffusionTask:
                 setattr(self._pipe, name, part)
 
 
-def _moved(conditions: dict[str, Any], unet: UNet2DConditionModel) -> dict[str, Any]:
+def own_conditions(conditions: dict[str, Any], unet: UNet2DConditionModel) -> dict[str, Any]:
+    """The UNet's arguments on its device and in its precision."""
     return {
-        name: _moved(value, unet) if isinstance(value, dict) else value.to(unet.device, unet.dtype)
+        name: own_conditions(value, unet) if isinstance(value, dict) else value.to(unet.device, unet.dtype)
         for name, value in conditions.items()
     }
 

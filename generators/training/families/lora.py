@@ -1,4 +1,4 @@
-"""Trains a LoRA: a diffusers model learns a handful of pictures; the result is a small file that is attached to it."""
+"""Trains a LoRA: a diffusers model learns pictures, or which of two are preferred; a small file is attached to it."""
 
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false
 # pyright: reportGeneralTypeIssues=false
@@ -25,6 +25,7 @@ from limner.generators.training.data.latents import Latents
 from limner.generators.training.data.picture_folder import PictureFolder
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families import latent_diffusion
+from limner.generators.training.families.diffusion_dpo import PreferenceTask
 from limner.generators.training.loop import CHECKPOINT, Trainer, read_average
 from limner.generators.training.plan import Plan
 from limner.generators.training.processes import first_alone, launch, once, own_device
@@ -35,6 +36,8 @@ LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2"]
 PLAN = Plan(samples=4_000, batch=4, learning_rate=1e-4, warmup=50, ema=0.99, decay=0.3, weight_decay=0.0)
 QUICK = 2e-3
 """Learning rate of a small denoiser; the plan's is that of diffusers' own scripts for Stable Diffusion and XL."""
+QUICK_PREFERENCES = 5e-4
+"""The same for preferences, whose loss is steeper."""
 SMALL = 100_000_000
 """A small denoiser has fewer parameters: the shipped one has 11 million, Stable Diffusion 860 million."""
 
@@ -47,7 +50,8 @@ class LoRARecipe:
 
     Attributes:
         model: the diffusers folder or hub name of a Stable Diffusion 1, 2 or XL model; the shipped one is of its kind.
-        pictures: a folder that `limner train data` has made.
+        pictures: a folder that `limner train data` has made, whose pictures may have weights; with ``beta`` one that
+            `liked_pictures.write_pairs` has made.
         folder: where everything is kept, the result too.
         installed: where a copy of the result goes, so that requests can name it; None for nowhere.
         rank: how much it can hold.
@@ -55,6 +59,8 @@ class LoRARecipe:
         fits_rate: whether a small model learns at the rate `QUICK` instead of the plan's.
         checkpoints_gradients: whether what is computed forward is computed again for the gradient instead of kept: that
             takes longer, and less memory.
+        beta: how strongly what is preferred is held near the model without the LoRA (`diffusion_dpo`); None: the
+            pictures are learnt, not which of them are preferred.
     """
 
     model: str
@@ -65,6 +71,7 @@ class LoRARecipe:
     plan: Plan = PLAN
     fits_rate: bool = False
     checkpoints_gradients: bool = False
+    beta: float | None = None
 
 
 def train_lora(recipe: LoRARecipe, *, minutes: float | None = None, processes: int | None = None) -> Path | None:
@@ -98,13 +105,27 @@ def _train(recipe: LoRARecipe, minutes: float | None) -> None:
     captions = EncodedCaptions(pipe, texts, pictures.side)
     latents = _latents(recipe, pipe)
     _put_on(pipe, recipe)
-    task = latent_diffusion.DiffusionTask(pipe, captions, latents, sorted(set(texts))[:5])
-    task.family = f"lora of rank {recipe.rank}"
+    task = _task(recipe, pictures, pipe, captions, latents)
     latent_diffusion.prepare(task.network, own_device())
     if recipe.checkpoints_gradients:
         pipe.unet.enable_gradient_checkpointing()
-    plan = replace(recipe.plan, learning_rate=QUICK) if recipe.fits_rate and _is_small(pipe) else recipe.plan
+    quick = QUICK if recipe.beta is None else QUICK_PREFERENCES
+    plan = replace(recipe.plan, learning_rate=quick) if recipe.fits_rate and _is_small(pipe) else recipe.plan
     Trainer(task, plan, recipe.folder).run(minutes=minutes)
+
+
+def _task(
+    recipe: LoRARecipe, pictures: PictureFolder, pipe: Pipeline, captions: EncodedCaptions, latents: Latents
+) -> latent_diffusion.DiffusionTask:
+    prompts = sorted({picture.text for picture in pictures.pictures})[:5]
+    if recipe.beta is not None:
+        task = PreferenceTask(pipe, captions, latents, prompts, beta=recipe.beta)
+        task.family = f"lora of rank {recipe.rank} by preferences"
+        return task
+    weights = torch.tensor([picture.weight for picture in pictures.pictures])
+    task = latent_diffusion.DiffusionTask(pipe, captions, latents, prompts, weights / weights.mean())
+    task.family = f"lora of rank {recipe.rank}"
+    return task
 
 
 def _is_small(pipe: Pipeline) -> bool:

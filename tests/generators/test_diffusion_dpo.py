@@ -1,0 +1,60 @@
+# pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportOptionalMemberAccess=false
+"""A LoRA by preferences: it begins at the model without it, and moves only towards what is preferred."""
+
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from limner.generators.training.errors import TrainingError
+from limner.generators.training.families.diffusion_dpo import BETA
+from limner.generators.training.families.liked_pictures import write_pairs
+from limner.generators.training.families.lora import WEIGHTS, LoRARecipe, train_lora
+from limner.generators.training.families.preferences import read_preferences
+from limner.generators.training.losses import LOSSES
+from limner.generators.training.plan import Plan
+from tests.generators.test_preferences import write
+from tests.generators.test_training_complaints import command
+
+PLAN = Plan(samples=320, batch=8, learning_rate=3e-2, warmup=2, ema=0.9, weight_decay=0.0)
+
+
+@pytest.fixture
+def recipe(tiny: Path, tmp_path: Path) -> LoRARecipe:
+    pairs = read_preferences(write(tmp_path / "pairs", members=5, each=10)).pairs
+    write_pairs(pairs, tmp_path / "preferred", 16)
+    folders = {"pictures": tmp_path / "preferred", "folder": tmp_path / "out"}
+    return LoRARecipe(model=str(tiny), rank=2, plan=PLAN, beta=BETA, **folders)
+
+
+def test_the_margin_grows_from_nothing_to_what_is_preferred(recipe: LoRARecipe) -> None:
+    assert train_lora(recipe, processes=1) == recipe.folder / WEIGHTS
+    loss, margin, right = losses(recipe)
+    assert (loss[0], margin[0], right[0]) == (pytest.approx(math.log(2), abs=1e-4), pytest.approx(0, abs=1e-4), 0)
+    assert loss[-5:].mean() < 0.4
+    assert margin[-5:].mean() > 2
+    assert right[-5:].mean() > 0.9
+
+
+def test_two_equal_pictures_prefer_nothing_however_the_model_changes(recipe: LoRARecipe) -> None:
+    """Both pictures of a pair are asked about with the same noise and words at the same timestep."""
+    pairs = read_preferences(recipe.folder.parent / "pairs" / "pairs.jsonl").pairs
+    write_pairs([replace(pair, worse=pair.better) for pair in pairs], recipe.pictures, 16)
+    assert train_lora(replace(recipe, plan=replace(PLAN, samples=40)), processes=1)
+    assert losses(recipe)[0] == pytest.approx(math.log(2), abs=1e-3)
+
+
+def losses(recipe: LoRARecipe) -> np.ndarray:
+    """Loss, margin and share of right pairs of each step."""
+    return np.loadtxt(recipe.folder / LOSSES, delimiter=",", skiprows=1)[:, 1:4].T
+
+
+def test_a_command_names_one_thing_to_learn_from(tmp_path: Path) -> None:
+    for words in ((), ("toys", "--liked", "7"), ("--liked", "7", "--pairs", "pairs.jsonl")):
+        with pytest.raises(TrainingError, match=r"^Name one thing to learn from: a folder of pictures, --liked with"):
+            command(tmp_path, "lora", "doodle", *words)
+    few = write(tmp_path / "pairs", members=3, each=20)
+    with pytest.raises(TrainingError, match=r"^60 choices of 3 members are too few"):
+        command(tmp_path, "lora", "doodle", "--pairs", str(few))
