@@ -79,4 +79,5 @@ class TaughtLoras:
             await asyncio.to_thread(lora.delete)
             async with self.database.begin() as session:
                 await session.execute(delete(TaughtLora).where(TaughtLora.trained_in == row.trained_in))
-            log.info("lora_erased lora=%s", row.lora)
+        if found:
+            log.info("loras_erased count=%d", len(found))
