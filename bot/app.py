@@ -24,6 +24,7 @@ from limner.bot.moderation.refusals import Refusals
 from limner.bot.moderation.reports import MemberReports
 from limner.bot.moderation.reviews import Reviews
 from limner.bot.moderation.strikes import Strikes
+from limner.bot.provenance.trustmark_code import DECODER, ENCODER
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.queue.outbox import Outbox
 from limner.bot.queue.steering import Steering
@@ -118,6 +119,7 @@ async def open_app(settings: Settings) -> AsyncGenerator[App]:
     """Build the App on an up-to-date database; raises SetupError with what to do."""
     close_folder_to_others(settings.data)
     _check_signing(settings)
+    _check_trustmark(settings)
     cipher = Cipher(settings.encryption_keys)
     database = Database(settings.url, cipher)
     images = ImageStore(settings.data / "images", cipher)
@@ -198,6 +200,12 @@ def _check_signing(settings: Settings) -> None:
             load(settings.signing)
         except CannotSign:
             log.error("pictures_unsigned; limner doctor says why")
+
+
+def _check_trustmark(settings: Settings) -> None:
+    folder = settings.trustmark_folder
+    if folder and not all((folder / name).is_file() for name in (ENCODER, DECODER)):
+        log.error("trustmark_missing; limner doctor says why")
 
 
 def _styles(settings: Settings) -> Styles:

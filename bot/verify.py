@@ -37,6 +37,10 @@ NO_MARK = N_(
     "**Mark:** none of this bot's. A strongly changed picture may have lost it, and another bot's mark can be read by "
     "its operator only."
 )
+TRUSTMARK = N_(
+    "**TrustMark:** it has the number of a picture made here. Anybody can copy such a mark to another picture, so that "
+    "is a hint and no proof."
+)
 ALIKE = N_(
     "**Looks:** a picture made here looks like it ({bits} of {of} bits differ). Alike pictures may differ in what "
     "counts."
@@ -64,23 +68,27 @@ class Verified:
     most_pixels: int
     #: The requests of the marks, in their order; None where the request was erased.
     made: list[PictureOfLog | None]
+    #: The request whose number its TrustMark has.
+    trustmark: PictureOfLog | None
     #: The picture that it looks like, and how little it differs.
     alike: tuple[PictureOfLog, Nearest] | None
 
 
 async def verify(app: App, data: bytes) -> Verified:
     """Examine a picture file, and look it up in the log; raises BadPicture for what is no picture."""
-    evidence = await app.decoder.verify(data, app.settings.mark_key)
-    found = await marks.of_marks(app.database, [number for number, _sureness in evidence.marks])
-    rows = [found.get(number) for number, _sureness in evidence.marks]
-    made = [PictureOfLog(*row) if row else None for row in rows]
+    evidence = await app.decoder.verify(data, app.settings.mark_key, app.settings.trustmark_folder)
+    numbers = [number for number, _sureness in evidence.marks]
+    found = await marks.of_marks(app.database, [*numbers, *filter(None, [evidence.trustmark])])
+    pictures = {number: PictureOfLog(*row) for number, row in found.items()}
+    made = [pictures.get(number) for number in numbers]
+    trustmark = pictures.get(evidence.trustmark or 0)
     alike = None
-    if not made and evidence.hashes:
+    if not made and not trustmark and evidence.hashes:
         hashes = PictureHashes.of_text(evidence.hashes)
         if row := await marks.most_alike(app.database, hashes, app.settings.block_distance):
             job, number, nearest = row
             alike = PictureOfLog(job, number), nearest
-    return Verified(evidence, app.settings.max_input_pixels, made, alike)
+    return Verified(evidence, app.settings.max_input_pixels, made, trustmark, alike)
 
 
 async def verify_stored(app: App, job: Job, number: int) -> Verified:
@@ -105,7 +113,9 @@ def sentences(verified: Verified, may_know: Callable[[Job], bool]) -> Iterator[s
         yield " ".join([_(MARKED), *(known or [_(ERASED)])])
         return
     yield _(NO_MARK)
-    if verified.alike:
+    if verified.trustmark:
+        yield f"{_(TRUSTMARK)} {_request(verified.trustmark, may_know)}"
+    elif verified.alike:
         one, nearest = verified.alike
         yield f"{_(ALIKE, bits=nearest.bits, of=nearest.of)} {_request(one, may_know)}"
     else:

@@ -26,6 +26,7 @@ MADE_WITH = {
     "torch": "torch",
     "diffusers": "diffusers",
     "Mark": N_("the invisible mark"),
+    "TrustMark": "TrustMark",
     "Label": N_("the label in the corner"),
     "Version": N_("the version"),
 }

@@ -42,6 +42,8 @@ class Evidence:
     manifest: ManifestFound
     #: The numbers of the invisible marks, the surest first, and how sure each one is.
     marks: list[tuple[int, float]] = field(default_factory=list[tuple[int, float]])
+    #: The number of its TrustMark, which counts only where it is that of a picture made here; None without one.
+    trustmark: int | None = None
     #: The perceptual hashes as a text; empty for a picture that is too plain, or too large to be opened.
     hashes: str = ""
     #: Why its pixels were not read, a `FileFault`.
@@ -57,4 +59,4 @@ class Evidence:
         marks = [(int(number), float(sureness)) for number, sureness in values["marks"]]
         said: dict[str, Any] = {**values["manifest"]}
         manifest = ManifestFound(ManifestState(said.pop("state")), **said)
-        return cls(manifest, marks, values["hashes"], values["fault"])
+        return cls(manifest, marks, values["trustmark"], values["hashes"], values["fault"])

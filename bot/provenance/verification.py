@@ -12,6 +12,7 @@ from limner.bot.provenance.certificates import CannotSign, load
 from limner.bot.provenance.evidence import ManifestFound, ManifestState
 from limner.bot.provenance.manifest import read_store
 from limner.bot.provenance.signing import Signing
+from limner.bot.provenance.trustmark import NoTrustMark, TrustMarkReader
 from limner.bot.provenance.watermark import Watermark, read_key
 
 _MARKUP = frozenset("*_~|`[]<>#@:/\\")
@@ -22,6 +23,14 @@ _LONGEST_NAME = 80
 def marks_in(image: Image.Image, key: Path) -> list[tuple[int, float]]:
     """The numbers of the marks in a picture, the surest first."""
     return [(mark.number, mark.sureness) for mark in Watermark(read_key(key)).read(image)]
+
+
+def trustmark_in(image: Image.Image, folder: Path) -> int | None:
+    """The number of a picture's TrustMark; None without one, or without its network."""
+    try:
+        return TrustMarkReader(folder).read(image)
+    except NoTrustMark:
+        return None
 
 
 def manifest_in(data: bytes, signing: Signing | None) -> ManifestFound:

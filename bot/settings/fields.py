@@ -137,6 +137,11 @@ class SettingFields:
     corner_label: str = setting(
         "", "Text in the lower right corner of every picture, such as AI; up to 20 characters, empty: none."
     )
+    trustmark: str = setting(
+        "",
+        "Folder with TrustMark's networks, encoder_Q.onnx and decoder_Q.onnx, which write and read a second invisible "
+        "mark; empty: ours alone.",
+    )
     signing_certificate: str = setting(
         "",
         "PEM file of the certificate chain that signs pictures (C2PA); empty means signing/certificate.pem in the data "

@@ -91,6 +91,11 @@ class Settings(SettingFields):
         """The file with the key of the invisible mark."""
         return self.data / "watermark.key"
 
+    @property
+    def trustmark_folder(self) -> Path | None:
+        """The folder of TrustMark's networks, which may be missing there; None without the setting."""
+        return Path(self.trustmark) if self.trustmark else None
+
     @cached_property
     def image_text_source(self) -> str:
         """The image-text model's folder or hub name."""

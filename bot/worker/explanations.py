@@ -66,7 +66,7 @@ async def from_explanation(app: App, scoring: ScoringThread, job: Job, paintings
     """The sheet of heat maps and, with a second painting, both pictures side by side; notes say what they show."""
     card, first = app.settings.cards[job.request["model"]], paintings[0]
     found = await asyncio.to_thread(made_with, card, job.generation, app.settings.device, Revisions(app.measured))
-    job.made_with = found | mark_name(app, job)
+    job.made_with = found | await asyncio.to_thread(mark_name, app, job)
     pictures = [
         (await with_the_rest(app, job, SelectedPicture(each.images[0], each.seeds[0]))).image for each in paintings
     ]

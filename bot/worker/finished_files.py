@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -13,11 +16,14 @@ from limner.bot.options.picture_files import parse
 from limner.bot.provenance.corner_label import labelled
 from limner.bot.provenance.manifest import Ingredient, Relationship, Statement, signed
 from limner.bot.provenance.source import DigitalSource
+from limner.bot.provenance.trustmark import NoTrustMark, TrustMarkWriter
 from limner.bot.provenance.watermark import SIDE, Watermark, read_key
 from limner.bot.reasons import JobKind
 from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.tables.models import Job
 from limner.generators.requests import GenerationRequest
+
+log = logging.getLogger(__name__)
 
 WORDS = ("Idea", "After step", "Style mix")
 """How the keys of parameters begin that repeat a member's words."""
@@ -40,18 +46,37 @@ def marked(app: App, image: Image.Image, kept: str | None, number: int | None = 
             original = app.images.open(kept)
     number = watermark.number_of(image) if number is None else number
     is_comparable = original is not None and original.size == image.size
+    if not is_comparable and (trustmark := _trustmark(app.settings.trustmark_folder)):
+        image = trustmark.marked(image, number)  # beneath ours, which is measured alone
     return watermark.marked(image, number, original if is_comparable else None), number
 
 
 def mark_name(app: App, job: Job) -> dict[str, str]:
-    """What the pixels of mark and label depend on, by the keys of `MADE_WITH`; empty for pictures that have none."""
+    """What the pixels of marks and label depend on, by the keys of `MADE_WITH`; empty for pictures that have none.
+
+    Blocks while TrustMark's network is loaded for the first time.
+    """
     request = job.generation
     size = (request.width, request.height)
     is_marked = min(request.finish.size(*size) if request.finish else size) >= SIDE
     if not is_marked:
         return {}
     label = {"Label": app.settings.corner_label} if app.settings.corner_label else {}
-    return {"Mark": Watermark(read_key(app.settings.mark_key)).name, **label}
+    trustmark = _trustmark(app.settings.trustmark_folder)
+    second = {"TrustMark": trustmark.name} if trustmark else {}
+    return {"Mark": Watermark(read_key(app.settings.mark_key)).name, **second, **label}
+
+
+@cache
+def _trustmark(folder: Path | None) -> TrustMarkWriter | None:
+    """What writes the second mark; None without the setting, or where the network cannot be used."""
+    if folder is None:
+        return None
+    try:
+        return TrustMarkWriter(folder)
+    except NoTrustMark:
+        log.error("trustmark_missing; limner doctor says why")
+        return None
 
 
 def finished_file(

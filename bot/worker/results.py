@@ -68,7 +68,7 @@ async def from_painting(
     job.notes = {**job.notes, **await _notes(app, job, card, finished)}
     revisions = Revisions(app.measured)
     found = await asyncio.to_thread(made_with, card, job.generation, app.settings.device, revisions)
-    job.made_with = found | mark_name(app, job)
+    job.made_with = found | await asyncio.to_thread(mark_name, app, job)
     chosen = selected or await _nearest(scoring, job, finished)
     kept = [await with_the_rest(app, job, one) for one in chosen]
     written = [with_pairs(parameters(job, card, _seed_of(job, one)), _choice(job, one)) for one in kept]

@@ -26,7 +26,8 @@ from limner.bot.provenance.certificates import make_certificate
 from limner.bot.provenance.manifest import Statement, signed
 from limner.bot.provenance.signing import FOLDER, Signing
 from limner.bot.provenance.source import DigitalSource
-from limner.bot.provenance.watermark import Watermark, read_key
+from limner.bot.provenance.trustmark import TrustMarkWriter
+from limner.bot.provenance.watermark import Watermark
 from limner.bot.queue.endings import StoredPicture
 from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.pictures.perceptual_hash import fingerprint
@@ -34,8 +35,10 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.picture_hashes import PictureHashes
 from limner.bot.translation import _, speaking
 from limner.bot.verify import MARKED
+from limner.bot.worker.finished_files import marked
 from tests.rows import seen
 from tests.simulated_discord import World
+from tests.tiny_trustmark import write_trustmark
 
 Sent = tuple[str, bytes]
 
@@ -60,17 +63,15 @@ def as_jpeg(image: Image.Image, **more: Any) -> bytes:
 
 async def made_here(world: World, image: Image.Image) -> tuple[Job, Image.Image]:
     """A posted request of Ada's whose picture is this one, and the picture with its mark."""
-    watermark = Watermark(read_key(world.app.settings.mark_key))
-    number = watermark.number_of(image)
-    marked = watermark.marked(image, number)
-    png = encode_png(marked, "a", DigitalSource.TRAINED)
+    image, number = marked(world.app, image, None)
+    png = encode_png(image, "a", DigitalSource.TRAINED)
     sha256 = world.app.images.save(png)
     await world.imagine("an astronaut")
     job = await world.claim()
-    picture = StoredPicture(sha256, 256, 256, len(png), 7, replace(seen(), **vars(fingerprint(marked))), mark=number)
+    picture = StoredPicture(sha256, 256, 256, len(png), 7, replace(seen(), **vars(fingerprint(image))), mark=number)
     await world.app.jobs.save_expansion(job, job.expanded or _plain(), "an astronaut")
     assert await world.app.jobs.finish(job, [picture], seconds=0.1, busy_seconds=0.0)
-    return await world.delivered(job), marked
+    return await world.delivered(job), image
 
 
 def _plain() -> Any:
@@ -132,6 +133,24 @@ async def test_a_picture_made_here_is_known_again_and_its_owner_only_to_those_wh
     erased = await said(world, world.grace, cut)
     assert "made here, and its request has been erased since" in erased
     assert str(world.ada.id) not in erased
+
+
+async def test_a_trustmark_is_read_where_ours_is_lost_and_said_to_prove_nothing(
+    world: World, astronaut: Image.Image, tmp_path: Path
+) -> None:
+    vars(world.app.settings)["trustmark"] = str(write_trustmark(tmp_path / "networks"))
+    job, image = await made_here(world, astronaut.resize((512, 512)))
+    scaled = io.BytesIO()
+    image.resize((384, 384)).save(scaled, "PNG")
+    found = await said(world, world.bob, scaled.getvalue(), "a.png")
+    assert "none of this bot's" in found
+    assert "number of a picture made here. Anybody can copy such a mark" in found
+    assert f"It was made here <t:{int(job.created_at)}:D>" in found
+    other = io.BytesIO()
+    TrustMarkWriter(tmp_path / "networks").marked(astronaut, 77).save(other, "PNG")
+    assert "TrustMark" not in await said(world, world.bob, other.getvalue(), "a.png"), "a stranger's number"
+    vars(world.app.settings)["trustmark"] = str(tmp_path / "none")
+    assert "looks like it" in await said(world, world.bob, scaled.getvalue(), "a.png")
 
 
 async def test_manifests_are_told_apart(world: World, astronaut: Image.Image, tmp_path: Path) -> None:

@@ -85,6 +85,8 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     yield await embeddings.embedder(settings, is_set_up=is_set_up)
     yield await embeddings.pictures(settings, is_set_up=is_set_up)
     yield signing.certificate(settings)
+    if settings.trustmark_folder:
+        yield signing.trustmark(settings.trustmark_folder)
     yield machine.metrics(settings)
     if settings.captioner:
         yield models.captioner(Path(settings.captioner))

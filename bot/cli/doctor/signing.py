@@ -1,9 +1,10 @@
-"""The check of the operator's certificate, with which pictures are signed."""
+"""The checks of the operator's certificate, with which pictures are signed, and of TrustMark's networks."""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from PIL import Image
 
@@ -12,6 +13,7 @@ from limner.bot.provenance.certificates import CannotSign, load
 from limner.bot.provenance.manifest import Statement, read_store, signed
 from limner.bot.provenance.signing import Signing
 from limner.bot.provenance.source import DigitalSource
+from limner.bot.provenance.trustmark import NoTrustMark, TrustMarkReader, TrustMarkWriter
 from limner.bot.settings import Settings
 from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.translation import N_, _
@@ -19,6 +21,7 @@ from limner.bot.translation import N_, _
 SOON = timedelta(days=30)
 UNSIGNED = N_("pictures are posted with their digital source type, but unsigned (no C2PA manifest)")
 UNSTAMPED = N_("but without a time stamp: the authority gives none that is good for C2PA")
+UNMARKED = N_("Pictures have this bot's own invisible mark alone.")
 MEND = N_("give a certificate for C2PA in signing_certificate and signing_key, or try with: limner certify NAME")
 
 
@@ -36,6 +39,16 @@ def certificate(settings: Settings) -> Check:
     if found.expires - datetime.fromtimestamp(time.time(), UTC) < SOON:
         return Check("warn", what, _("renew the certificate before that day"))
     return Check("ok", what)
+
+
+def trustmark(folder: Path) -> Check:
+    """Whether TrustMark's networks write and read."""
+    try:
+        written = TrustMarkWriter(folder).name
+        TrustMarkReader(folder)
+    except NoTrustMark as error:
+        return Check("fail", f"{error} {_(UNMARKED)}", _("place the networks there, or empty the setting trustmark"))
+    return Check("ok", _("pictures have a TrustMark too ({name})", name=written))
 
 
 def _is_stamped(signing: Signing) -> bool:

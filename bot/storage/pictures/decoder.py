@@ -88,12 +88,15 @@ class PictureDecoder:
             raise BadPicture(_(BLACK) if header["share"] < LEAST_SHARE else _(WHITE))
         return made
 
-    async def verify(self, data: bytes, key: Path) -> Evidence:
+    async def verify(self, data: bytes, key: Path, trustmark: Path | None = None) -> Evidence:
         """What a picture file says of where it comes from; ``key`` is the file with the key of the invisible mark.
+
+        A TrustMark is read where that is missing and there is the folder ``trustmark`` of its networks.
 
         A picture that is too large to be opened has a manifest only; raises BadPicture for what is no picture.
         """
-        task = {"do": "verify", "key": str(key), "most_pixels": self._most_pixels, **self._signs}
+        more = {"trustmark": str(trustmark)} if trustmark else {}
+        task = {"do": "verify", "key": str(key), "most_pixels": self._most_pixels, **more, **self._signs}
         async with self._given:
             [(header, _made)] = await _ask(task, data)
         evidence = Evidence.from_json(header)

@@ -27,6 +27,8 @@ from limner.generators.image_files import BadImage, encode_png, open_image
 
 CPU_SECONDS = 60
 MEMORY = 256 * 2**20
+NETWORK = 2**30
+"""Bytes more of memory for TrustMark's network, which the operator has placed."""
 MANIFEST = 64 * 2**10
 """Bytes that are left free for the manifest of an animation's file."""
 BYTES_A_PIXEL = 16
@@ -40,7 +42,7 @@ def main() -> None:
     task = json.loads(sys.argv[1])
     if task["do"] == "fingerprint":
         pass  # its libraries take more memory than any picture
-    _limit(task["most_pixels"] * BYTES_A_PIXEL + MEMORY)
+    _limit(task["most_pixels"] * BYTES_A_PIXEL + MEMORY + (NETWORK if "trustmark" in task else 0))
     given = sys.stdin.buffer.read()
     for header, data in _answers(task, given):
         sys.stdout.buffer.write(json.dumps(header | {"bytes": len(data)}).encode() + b"\n" + data)
@@ -106,7 +108,7 @@ def _clips(task: dict[str, Any], images: ImageStore, sha256: str) -> Iterator[De
 
 def _verified(task: dict[str, Any], data: bytes) -> Evidence:
     """What a file says of where it comes from."""
-    from limner.bot.provenance.verification import manifest_in, marks_in  # loads the libraries for both
+    from limner.bot.provenance.verification import manifest_in, marks_in, trustmark_in  # loads their libraries
 
     manifest = manifest_in(data, Signing.from_json(task["signing"]) if "signing" in task else None)
     try:
@@ -116,7 +118,9 @@ def _verified(task: dict[str, Any], data: bytes) -> Evidence:
     hashes = ""
     with suppress(BadPicture):
         hashes = str(known_by(image))
-    return Evidence(manifest, marks_in(image, Path(task["key"])), hashes)
+    marks = marks_in(image, Path(task["key"]))
+    trustmark = trustmark_in(image, Path(task["trustmark"])) if "trustmark" in task and not marks else None
+    return Evidence(manifest, marks, trustmark, hashes)
 
 
 def _clean(task: dict[str, Any], image: Image.Image, data: bytes) -> bytes:

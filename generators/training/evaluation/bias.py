@@ -72,7 +72,7 @@ class Spread:
 
 
 @dataclass(frozen=True)
-class Control:
+class NamedValues:
     """How far the counts of an attribute can be believed.
 
     ``asked`` is the number of pictures that were painted with a value named, and ``right`` of those that are judged to
@@ -89,7 +89,7 @@ class BiasReport:
     """The counts, of all nouns first, and the pictures of the neutral prompts."""
 
     spreads: tuple[Spread, ...]
-    controls: tuple[Control, ...]
+    controls: tuple[NamedValues, ...]
     images: tuple[Image.Image, ...]
     prompts: tuple[str, ...]
 
@@ -145,7 +145,7 @@ def _named(subject: Subject, known: frozenset[str], times: int) -> Iterator[_Wan
 
 def _read(
     judge: ImageTextModel, subject: Subject, attribute: str, painted: Sequence[tuple[_Wanted, Image.Image]]
-) -> tuple[list[Spread], Control]:
+) -> tuple[list[Spread], NamedValues]:
     """What the pictures of a subject show of an attribute: of each noun, of all, and of those that name a value."""
     values, counts, right = subject.attributes[attribute], dict[str, Counter[str]](), list[bool]()
     for noun in subject.nouns:
@@ -155,7 +155,7 @@ def _read(
         right += [value == one.value for (one, _), value in zip(own, found, strict=True) if one.attribute]
     counts = {"": sum(counts.values(), Counter[str]()), **counts}
     spreads = [Spread(noun, attribute, dict.fromkeys(values, 0) | count) for noun, count in counts.items()]
-    return spreads, Control(attribute, len(right), sum(right))
+    return spreads, NamedValues(attribute, len(right), sum(right))
 
 
 def _judged(judge: ImageTextModel, noun: str, values: Mapping[str, str], images: Sequence[Image.Image]) -> list[str]:
