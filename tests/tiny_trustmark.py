@@ -9,6 +9,9 @@ from numpy.typing import NDArray
 
 from limner.bot.provenance.trustmark_code import BITS, DECODER, ENCODER
 
+Array = NDArray[np.float32] | NDArray[np.int64]
+Values = dict[str, Array]
+
 SIDE, TILE, STRENGTH = 256, 32, 0.004
 FLOAT, WHOLE = 1, 7
 LOW = 6
@@ -28,12 +31,12 @@ def write_trustmark(folder: Path) -> Path:
         _node("Tile", ["square", "repeats"], "added"),
         _node("Add", [cover[0], "added"], "image"),
     ]
-    values = {
-        "two": np.float32([2]),
-        "one": np.float32([1]),
+    values: Values = {
+        "two": np.array([2], np.float32),
+        "one": np.array([1], np.float32),
         "tiles": STRENGTH * tiles,
-        "shape": np.int64([1, 3, TILE, TILE]),
-        "repeats": np.int64([1, 1, SIDE // TILE, SIDE // TILE]),
+        "shape": np.array([1, 3, TILE, TILE], np.int64),
+        "repeats": np.array([1, 1, SIDE // TILE, SIDE // TILE], np.int64),
     }
     (folder / ENCODER).write_bytes(_model(encoder, values, [cover, secret], ("image", cover[1])))
     decoder = [
@@ -43,8 +46,8 @@ def write_trustmark(folder: Path) -> Path:
         _node("MatMul", ["row", "tiles"], "output"),
     ]
     values = {
-        "parted": np.int64([1, 3, SIDE // TILE, TILE, SIDE // TILE, TILE]),
-        "flat": np.int64([1, 3 * TILE * TILE]),
+        "parted": np.array([1, 3, SIDE // TILE, TILE, SIDE // TILE, TILE], np.int64),
+        "flat": np.array([1, 3 * TILE * TILE], np.int64),
         "tiles": np.ascontiguousarray(tiles.T),
     }
     (folder / DECODER).write_bytes(_model(decoder, values, [("image", cover[1])], logits))
@@ -85,7 +88,7 @@ def _node(operation: str, inputs: list[str], output: str, **attributes: list[int
     return found
 
 
-def _tensor(name: str, values: NDArray[np.float32] | NDArray[np.int64]) -> bytes:
+def _tensor(name: str, values: Array) -> bytes:
     kind = WHOLE if values.dtype == np.int64 else FLOAT
     return b"".join(_field(1, size) for size in values.shape) + (
         _field(2, kind) + _field(8, name) + _field(9, values.tobytes())
@@ -99,7 +102,7 @@ def _described(name: str, shape: list[int]) -> bytes:
 
 def _model(
     nodes: list[bytes],
-    values: dict[str, NDArray[np.float32] | NDArray[np.int64]],
+    values: Values,
     inputs: list[tuple[str, list[int]]],
     output: tuple[str, list[int]],
 ) -> bytes:
