@@ -180,7 +180,7 @@ async def test_a_button_is_refused_in_the_same_way(scene: Scene) -> None:
     assert "Attach Files" in shown(again).content
 
 
-@pytest.mark.parametrize("missing", ["view_channel", "attach_files"])
+@pytest.mark.parametrize("missing", ["view_channel", pytest.param("attach_files", marks=pytest.mark.slow)])
 async def test_a_lost_permission_does_not_matter_for_15_minutes_even_after_a_restart(
     scene: Scene, missing: str
 ) -> None:

@@ -55,6 +55,14 @@ def limner(data: Path, *arguments: str) -> tuple[int, str, str]:
         return process.returncode, out, err
 
 
+def limner_here(capsys: pytest.CaptureFixture[str], data: Path, *arguments: str) -> tuple[int, str, str]:
+    """The same in this process: what starts no worker need not load all of Limner anew."""
+    capsys.readouterr()
+    code = main(["--data", str(data), *arguments])
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
+
+
 def rows(data: Path) -> list[dict[str, Any]]:
     """The jobs in a data folder; none while its database is being made."""
     if not (data / "limner.db").exists():
@@ -85,7 +93,9 @@ def until(look: Callable[[], Any], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def test_imagine_paints_on_a_machine_where_nothing_was_set_up(tmp_path: Path) -> None:
+def test_imagine_paints_on_a_machine_where_nothing_was_set_up(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     data, out = tmp_path / "data", tmp_path / "out"
     code, printed, _ = limner(data, "imagine", "a red apple --seed 7", "--count", "2", "--json", "--out", str(out))
     assert code == 0
@@ -112,12 +122,12 @@ def test_imagine_paints_on_a_machine_where_nothing_was_set_up(tmp_path: Path) ->
             assert picture.size == (image["width"], image["height"]) == (128, 128)
     assert working_on(data) == []
 
-    code, printed, _ = limner(data, "history", "--json", "--search", "apple")
+    code, printed, _ = limner_here(capsys, data, "history", "--json", "--search", "apple")
     [remembered] = json.loads(printed)
     assert (code, set(remembered)) == (0, KEYS)
     assert {**remembered, "images": []} == {**result, "images": []}
     assert [image["sha256"] for image in remembered["images"]] == [image["sha256"] for image in result["images"]]
-    code, printed, _ = limner(data, "history")
+    code, printed, _ = limner_here(capsys, data, "history")
     assert code == 0
     assert "a red apple" in printed
 

@@ -20,7 +20,7 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.wildcards import FOLDER
 from limner.bot.worker.prepare import settle_description, settle_prompt
 from limner.generators.language.expanders import NoExpander
-from tests.bot.test_command_line import limner, rows
+from tests.bot.test_command_line import limner_here, rows
 from tests.bot.test_floor import BARE, CHILD
 from tests.bot.test_picture_actions import tiny
 from tests.bot.test_steering import change, painting
@@ -158,11 +158,11 @@ async def test_what_a_rule_puts_in_the_place_of_words(world: World) -> None:
     assert {(await world.app.jobs.get(one)).reason_code for one in (job.id, (await world.newest()).id)} == {CODE}
 
 
-def test_the_command(tmp_path: Path) -> None:
+def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, data = tmp_path / f"{BARE}.png", tmp_path / "data"
     file.write_bytes(png())
     for who in (CHILD, "emma watson"):
-        code, printed, complaint = limner(data, "imagine", who, "--image", str(file))
+        code, printed, complaint = limner_here(capsys, data, "imagine", who, "--image", str(file))
         assert (code, printed) == (2, "")
         assert "refused everywhere" in complaint
     assert [(row["status"], row["reason_code"], row["idea"]) for row in rows(data)] == [

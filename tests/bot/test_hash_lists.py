@@ -15,7 +15,7 @@ from limner.bot.moderation import hash_lists
 from limner.bot.moderation.blocked_images import ListedPicture
 from limner.bot.storage.tables.moderation_tables import BlockedPicture
 from limner.bot.storage.tables.picture_hashes import PictureHashes
-from tests.bot.test_command_line import limner
+from tests.bot.test_command_line import limner_here
 from tests.other_clients import told
 from tests.simulated_discord import World, png
 
@@ -73,17 +73,17 @@ async def test_what_is_known_by_one_hash_gets_the_other_one(app: App) -> None:
     assert (await app.blocked.block(7, ListedPicture(PictureHashes(pdq=LONG)), 1)).id == row.id
 
 
-def test_the_command_prints_what_it_reads(tmp_path: Path) -> None:
+def test_the_command_prints_what_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file, data = tmp_path / "list.txt", tmp_path / "data"
     file.write_text(f"{ONE} # a\n{LONG},{FAR} # b c\n")
-    code, printed, _complaint = limner(data, "block", "--import", str(file), "--hashes")
+    code, printed, _complaint = limner_here(capsys, data, "block", "--import", str(file), "--hashes")
     assert (code, printed) == (0, file.read_text())
-    _code, printed, _complaint = limner(data, "block", "--server", "7", "--import", str(file), "--json")
+    _code, printed, _complaint = limner_here(capsys, data, "block", "--server", "7", "--import", str(file), "--json")
     assert [(one["phash"], one["pdq"]) for one in json.loads(printed)] == [(ONE, None), (FAR, LONG)]
-    _code, printed, _complaint = limner(data, "block")
+    _code, printed, _complaint = limner_here(capsys, data, "block")
     assert printed.splitlines() == [f"     1  {ONE}  a", f"     2  {LONG},{FAR}  b c"]
     file.write_text("no hash")
-    code, _printed, complaint = limner(data, "block", "--import", str(file))
+    code, _printed, complaint = limner_here(capsys, data, "block", "--import", str(file))
     assert (code, "Line 1 has no hash" in complaint) == (2, True)
 
 

@@ -26,7 +26,7 @@ def modules() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(params=[commands.Bot, commands.AutoShardedBot])
+@pytest.fixture(params=[commands.Bot, pytest.param(commands.AutoShardedBot, marks=pytest.mark.slow)])
 async def host(request: pytest.FixtureRequest, settings: Settings) -> AsyncGenerator[AnyBot]:
     """Somebody else's bot, logged in, with a command of its own."""
     intents = discord.Intents.default()

@@ -200,7 +200,14 @@ async def test_workers_whose_setup_is_wrong_are_not_started_again(
     assert "limner migrate" in capfd.readouterr().err
 
 
-@pytest.mark.parametrize("change", [{"LIMNER_DEVICE": "tpu"}, {"LIMNER_EXPANDER": "magic"}, {"LIMNER_MAX_STEPS": "x"}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param({"LIMNER_DEVICE": "tpu"}, marks=pytest.mark.slow),
+        pytest.param({"LIMNER_EXPANDER": "magic"}, marks=pytest.mark.slow),
+        {"LIMNER_MAX_STEPS": "x"},
+    ],
+)
 async def test_a_worker_alone_whose_setup_is_wrong_ends_with_a_code_of_its_own(
     app: App, settings: Settings, change: dict[str, str]
 ) -> None:

@@ -137,6 +137,7 @@ def test_distances_grow_along_each_ladder(many: Ladders, name: str):
     many.check(LADDERS[name])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", LADDERS)
 def test_what_a_person_sees_at_once_is_farther_than_other_real_pictures(few: Ladders, name: str):
     few.check([LADDERS[name][1], LADDERS[name][-1]])
@@ -168,6 +169,7 @@ def pictures(tmp_path_factory: pytest.TempPathFactory, scenes: Scenes) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_features_fitted_to_pictures_of_ones_own_have_a_spread_of_1_there(pictures: Path, tmp_path: Path):
     folder = PictureFolder(pictures)
     features.fit(folder, tmp_path)

@@ -66,7 +66,9 @@ def generator(model: Model) -> DiffusionGenerator:
     return DiffusionGenerator.load(model.card, device="cpu", max_batch=20)
 
 
-@pytest.mark.parametrize("model", [pytest.param("sd1", marks=pytest.mark.slow), "sdxl"], indirect=True)
+@pytest.mark.parametrize(
+    "model", [pytest.param(name, marks=pytest.mark.slow) for name in ("sd1", "sdxl")], indirect=True
+)
 def test_each_gets_the_stock_picture_alone_in_a_batch_and_joined_half_way(
     model: Model, generator: DiffusionGenerator
 ) -> None:

@@ -37,6 +37,7 @@ def write_boxes(folder: Path, count: int) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_pictures_are_clearer_after_a_short_training(tmp_path: Path) -> None:
     pictures = write_boxes(tmp_path / "boxes", 40)
     figures = train_restoration(pictures, tmp_path, PLAN, minutes=None, processes=1)

@@ -48,11 +48,15 @@ def write_squares(folder: Path, count: int = 40) -> Path:
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory, tiny_image_text: Path) -> Path:
+def squares_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_squares(tmp_path_factory.mktemp("pictures") / "squares")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory, squares_folder: Path, tiny_image_text: Path) -> Path:
     """A folder with a model that has learnt squares, and their figures."""
     folder = tmp_path_factory.mktemp("segmentation")
-    pictures = write_squares(folder / "squares")
-    figures = train_segmentation(pictures, folder, tiny_image_text, PLAN, minutes=None, processes=1)
+    figures = train_segmentation(squares_folder, folder, tiny_image_text, PLAN, minutes=None, processes=1)
     (folder / "figures.json").write_text(json.dumps(figures), encoding="utf-8")
     return folder
 
@@ -62,6 +66,7 @@ def overlap(found: Image.Image, wanted: np.ndarray) -> float:
     return float((seen & wanted).sum() / (seen | wanted).sum())
 
 
+@pytest.mark.slow
 def test_the_named_square_is_found(trained: Path) -> None:
     model = load_segmentation(str(trained / "segmentation"))
     image, regions = squares(Random(99), [GREEN, RED])
@@ -74,6 +79,7 @@ def test_the_named_square_is_found(trained: Path) -> None:
     assert 0 < (trained / "segmentation" / "model.safetensors").stat().st_size < 8e6
 
 
+@pytest.mark.slow
 def test_a_wide_and_a_high_picture_are_read_in_squares(trained: Path) -> None:
     model = load_segmentation(str(trained / "segmentation"))
     wide, wanted = Image.new("RGB", (150, 64), "white"), Image.new("L", (150, 64))
@@ -88,8 +94,8 @@ def test_a_wide_and_a_high_picture_are_read_in_squares(trained: Path) -> None:
     assert overlap(high, np.asarray(wanted.transpose(Image.Transpose.ROTATE_90)) > 0) > 0.5
 
 
-def test_words_for_absent_things_share_no_word_with_those_shown(trained: Path) -> None:
-    pictures = PictureFolder(trained / "squares").pictures
+def test_words_for_absent_things_share_no_word_with_those_shown(squares_folder: Path) -> None:
+    pictures = PictureFolder(squares_folder).pictures
     questions = PartQuestions(pictures)
     asked = [(number, questions.ask(number, Random(seed))) for number in range(len(pictures)) for seed in range(40)]
     for number, question in asked:
@@ -128,9 +134,11 @@ def test_what_cannot_be_learnt_from_is_named(
         train_segmentation(folder, tmp_path, tiny_image_text, PLAN, minutes=None, processes=1)
 
 
-def test_nothing_but_a_segmentation_folder_is_loaded(tmp_path: Path, trained: Path, tiny_image_text: Path) -> None:
+def test_nothing_but_a_segmentation_folder_is_loaded(
+    tmp_path: Path, squares_folder: Path, tiny_image_text: Path
+) -> None:
     with pytest.raises(TrainingError, match="holds no image-text model"):
-        train_segmentation(trained / "squares", tmp_path, tmp_path / "none", PLAN, minutes=None, processes=1)
+        train_segmentation(squares_folder, tmp_path, tmp_path / "none", PLAN, minutes=None, processes=1)
     for source in (tmp_path / "none", tiny_image_text):
         with pytest.raises(ModelNotFound):
             load_segmentation(str(source))
