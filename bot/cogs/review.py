@@ -17,6 +17,7 @@ from limner.bot.translation import N_, _, ngettext
 from limner.bot.ui.cog import LimnerCog
 from limner.bot.ui.interactions import managers_only, moderated, tell
 from limner.bot.ui.listing import PAGE, Listing, listed, page_of, show_list
+from limner.bot.ui.nearest_blocked import blocked_by
 from limner.bot.ui.review.review_cards import REASONS
 
 Interaction = discord.Interaction[Any]
@@ -32,6 +33,8 @@ DECIDED = N_("Approved: {approved} · rejected: {rejected} · not decided in tim
 TIMES = N_("From the card to the decision: {usual} (half of them), {longest} at most.")
 OVERTURNED = N_("Appeals that were right: {overturned} of {appeals} ({share} %).")
 FLOOR_HITS = N_("Requests that were refused everywhere (the floor): {number}")
+NOT_KNOWN = N_("for which picture is not known: it was refused before Limner kept that")
+NONE_REFUSED = N_("No request that is still kept was refused for a blocked picture.")
 NOTHING = N_("Nothing waits for a moderator.")
 OFF = N_(
     "No review channel is chosen (/filter settings): flags are refusals, there are no appeals, and no idea is compared "
@@ -54,6 +57,11 @@ class ReviewCog(LimnerCog, name="Limner review"):
     async def list_open(self, interaction: Interaction) -> None:
         """Show what waits for a moderator, with links to the cards."""
         await show_list(interaction, self.app, "reviews")
+
+    @group.command()
+    async def refused(self, interaction: Interaction) -> None:
+        """Show which requests were refused for a blocked picture, and which one that is."""
+        await show_list(interaction, self.app, "refused")
 
     @group.command()
     @app_commands.describe(days="Of how many days (30)")
@@ -131,6 +139,18 @@ async def _waiting(interaction: Interaction, app: App, subject: int, number: int
         number,
         pages,
     )
+
+
+@listed("refused")
+async def _refused(interaction: Interaction, app: App, subject: int, number: int) -> Listing:
+    guild_id = await moderated(interaction, app)
+    jobs = await app.refusals.for_blocked_pictures(guild_id)
+    number, pages = page_of(len(jobs), number)
+    lines: list[str] = []
+    for job in jobs[(number - 1) * PAGE : number * PAGE]:
+        why = await blocked_by(app, job) or _(NOT_KNOWN)
+        lines.append(f"**{job.id}** · <@{job.user_id}> · <t:{job.created_at:.0f}:R> · {why}")
+    return Listing(_("Refused for a blocked picture"), lines or [_(NONE_REFUSED)], number, pages)
 
 
 def _line(review: Review) -> str:

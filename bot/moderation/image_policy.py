@@ -103,12 +103,18 @@ class ImagePolicy:
         return HoldReason.EXPLICIT if has_ordinary and _is_over(image, self._settings.explicit_limit) else None
 
     async def _is_blocked(self, guild_id: int | None, picture: Image | InputPicture | PreviewRow) -> bool:
-        nearest = await self.nearest_blocked(guild_id, picture.hashes)
-        return nearest is not None and nearest.is_alike
+        return await self.blocked_by(guild_id, picture.hashes) is not None
 
     async def nearest_blocked(self, guild_id: int | None, pictures: Iterable[PictureHashes]) -> Nearest | None:
         """The blocked picture of a server or the operator that differs least from one of these; None without any."""
         return await self._blocked.nearest(guild_id, pictures, self._settings.block_distance)
+
+    async def blocked_by(self, guild_id: int | None, pictures: Iterable[PictureHashes]) -> dict[str, int] | None:
+        """The same as the row of a request that is refused for it keeps it; None if none counts as the same."""
+        nearest = await self.nearest_blocked(guild_id, pictures)
+        if nearest is None or not nearest.is_alike:
+            return None
+        return {"number": nearest.number, "bits": nearest.bits, "of": nearest.of}
 
     def _is_seen(self, picture: Image | InputPicture | PreviewRow) -> bool:
         return picture.phash is not None and (picture.score is not None or self._settings.safety_classifier == "off")
@@ -136,7 +142,9 @@ class ImagePolicy:
         else:
             is_made = objection.code == HoldReason.EXPLICIT and job.generation.is_from_picture
             code, reason = EndCode.PICTURE.about(objection.code), _(MADE) if is_made else REASONS[objection.code]
-            await self._quarantine.refuse(job.id, code, reason, _verdicts(objection))
+            hashes = [one for image in job.images for one in image.hashes]
+            blocked_by = await self.blocked_by(job.guild_id, hashes) if objection.code == HoldReason.BLOCKED else None
+            await self._quarantine.refuse(job.id, code, reason, _verdicts(objection), blocked_by)
 
     async def _is_for_a_moderator(self, job: Job, objection: Objection, server: GuildSettings) -> bool:
         is_read = job.guild_id is not None and server.review_channel_id is not None

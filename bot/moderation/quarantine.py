@@ -61,10 +61,20 @@ class Quarantine:
         painted = update(Job).where(Job.id == job_id, Job.status == JobStatus.SUCCEEDED, Job.quarantine.is_(None))
         return await self._change(painted.values(quarantine=code), verdicts)
 
-    async def refuse(self, job_id: int, code: str, reason: str, verdicts: Mapping[int, ImageVerdict]) -> bool:
-        """Refuse a finished job's pictures for good, with a sentence for the owner; False if the job has changed."""
+    async def refuse(
+        self,
+        job_id: int,
+        code: str,
+        reason: str,
+        verdicts: Mapping[int, ImageVerdict],
+        blocked_by: Mapping[str, int] | None = None,
+    ) -> bool:
+        """Refuse a finished job's pictures for good, with a sentence for the owner; False if the job has changed.
+
+        ``blocked_by`` is what `ImagePolicy.blocked_by` says.
+        """
         painted = update(Job).where(Job.id == job_id, Job.status == JobStatus.SUCCEEDED)
-        ended = {"status": JobStatus.REFUSED, "quarantine": None, "look_after": None}
+        ended = {"status": JobStatus.REFUSED, "quarantine": None, "look_after": None, "blocked_by": blocked_by}
         return await self._change(painted.values(**ended, reason_code=code, reason=english(reason)), verdicts)
 
     async def approve(self, job_id: int) -> bool:

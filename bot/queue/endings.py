@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -102,14 +102,21 @@ class JobEndings(JobLeases):
         """End a running job with a sentence for its owner; False if it is not this worker's any more."""
         return await self._end(job, JobStatus.FAILED, code, reason)
 
-    async def refuse(self, job: Job, code: str, reason: str, *, keeps_words: bool = True) -> bool:
+    async def refuse(
+        self,
+        job: Job,
+        code: str,
+        reason: str,
+        *,
+        keeps_words: bool = True,
+        blocked_by: Mapping[str, int] | None = None,
+    ) -> bool:
         """End a running job because the filter forbids its texts or pictures.
 
-        False if it is not this worker's any more.
+        False if it is not this worker's any more. ``blocked_by`` is what `ImagePolicy.blocked_by` says.
         """
-        return await self._end(
-            job, JobStatus.REFUSED, code, reason, **{} if keeps_words else transitions.without_words(job)
-        )
+        words = {} if keeps_words else transitions.without_words(job)
+        return await self._end(job, JobStatus.REFUSED, code, reason, **words, blocked_by=blocked_by)
 
     async def reopen(self, job_id: int, pardoned_ids: Sequence[int]) -> None:
         """Queue a refused job again for its owner's next turn, exempt from these rules; repeating it has no effect."""

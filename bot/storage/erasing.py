@@ -55,7 +55,7 @@ def _nothing() -> dict[str, Any]:
     }
     gone = (
         *("input_sha256", "mask_sha256", "prompt", "expansion", "reason", "steer_to", "channel_id", "message_id"),
-        *("made_with", "click_key"),
+        *("made_with", "click_key", "blocked_by"),
     )
     unplaced: dict[str, Any] = {"parent_ids": [], "role_ids": []}
     unclassified = {"quarantine": None, "look_after": None}

@@ -56,8 +56,8 @@ NOBODYS = (
     *("encryption_keys", "floor_channels"),
 )
 """Tables without anything of one member; a picture's row goes with its file."""
-SECRETS = ("token", "trained_in", "installed")
-"""Columns with which others could write in the bot's name, and with paths of the operator's machine."""
+SECRETS = ("token", "trained_in", "installed", "blocked_by")
+"""Columns with which others could write in the bot's name, with paths of the operator's machine, and for moderators."""
 AS_MODERATOR = "_as_moderator"
 """The end of the name of a section about what a member did as a moderator."""
 ERASED = 1

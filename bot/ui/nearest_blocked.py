@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from limner.bot.app import App
 from limner.bot.guild_settings import EVERYWHERE
 from limner.bot.moderation.blocked_images import LONGEST_REMARK
+from limner.bot.storage.pictures.hash_table import Nearest
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import BlockedPicture
 from limner.bot.storage.tables.picture_hashes import PictureHashes
@@ -19,6 +20,7 @@ a hundred comes so near to one of them, and no random PDQ hash."""
 HERE = N_("Picture {number} of this server's list ({name}): {bits} of {of} bits differ, so it counts as the same.")
 HERE_APART = N_("Picture {number} of this server's list ({name}), but not the same: {bits} of {of} bits differ.")
 OPERATORS = N_("Picture {number} of this bot's operator: {bits} of {of} bits differ, so it counts as the same.")
+ALLOWED_SINCE = N_("Picture {number}, which is not blocked any more: {bits} of {of} bits differed.")
 OPERATORS_APART = N_("Picture {number} of this bot's operator, but not the same: {bits} of {of} bits differ.")
 LABELLED = N_("**Nearest blocked picture:** {nearest}")
 SENTENCES = {(False, True): HERE, (False, False): HERE_APART, (True, True): OPERATORS, (True, False): OPERATORS_APART}
@@ -43,13 +45,24 @@ async def nearest_blocked(app: App, guild_id: int | None, pictures: Iterable[Pic
     if nearest is None or not (nearest.is_alike or nearest.bits <= MOST_SHARE * nearest.of):
         return ""
     row = await app.blocked.get(nearest.number)
-    if row is None:
+    return _sentence(row, nearest) if row else ""
+
+
+async def blocked_by(app: App, job: Job) -> str:
+    """For which blocked picture a request was refused, in a sentence; empty if that is not known."""
+    if not job.blocked_by:
         return ""
-    sentence = SENTENCES[row.guild_id == EVERYWHERE, nearest.is_alike]
-    return _(sentence, number=row.id, name=blocked_name(row), bits=nearest.bits, of=nearest.of)
+    nearest = Nearest(**job.blocked_by, is_alike=True)
+    row = await app.blocked.get(nearest.number)
+    return _sentence(row, nearest) if row else _(ALLOWED_SINCE, **job.blocked_by)
 
 
 async def nearest_line(app: App, guild_id: int | None, pictures: Iterable[PictureHashes]) -> str:
     """The same as a line of its own, with a label."""
     nearest = await nearest_blocked(app, guild_id, pictures)
     return _(LABELLED, nearest=nearest) if nearest else ""
+
+
+def _sentence(row: BlockedPicture, nearest: Nearest) -> str:
+    sentence = SENTENCES[row.guild_id == EVERYWHERE, nearest.is_alike]
+    return _(sentence, number=row.id, name=blocked_name(row), bits=nearest.bits, of=nearest.of)

@@ -43,20 +43,28 @@ async def settle_input(app: App, classifier: ClassifierThread, job: Job) -> bool
         BadPicture: its file is missing.
     """
     for sha256 in dict.fromkeys(job.generation.given):
-        if code := await _against(app, classifier, job, sha256):
-            await patiently(lambda: app.jobs.refuse(job, EndCode.PICTURE.about(code), OF_INPUTS[code]))
+        picture, code = await _against(app, classifier, job, sha256)
+        if code:
+            await patiently(lambda: _refuse_input(app, job, picture, code))  # noqa: B023 - it ends before the loop goes on
             return False
     return True
 
 
-async def _against(app: App, classifier: ClassifierThread, job: Job, sha256: str) -> HoldReason | None:
-    """The objection to one of a job's given pictures; it is classified if that was not done before."""
+async def _refuse_input(app: App, job: Job, picture: InputPicture, code: HoldReason) -> None:
+    blocked_by = await app.image_policy.blocked_by(job.guild_id, picture.hashes)
+    await app.jobs.refuse(job, EndCode.PICTURE.about(code), OF_INPUTS[code], blocked_by=blocked_by)
+
+
+async def _against(
+    app: App, classifier: ClassifierThread, job: Job, sha256: str
+) -> tuple[InputPicture, HoldReason | None]:
+    """One of a job's given pictures, which is classified if that was not done before, and the objection to it."""
     picture = await patiently(lambda: app.inputs.get(sha256))
     code = await patiently(lambda: app.image_policy.against(picture, job.where, job)) if picture else HoldReason.UNSEEN
-    if code == HoldReason.UNSEEN:
-        seen = await _look_at_input(app, classifier, sha256)
-        code = await patiently(lambda: app.image_policy.against(seen, job.where, job))
-    return code
+    if picture and code != HoldReason.UNSEEN:
+        return picture, code
+    seen = await _look_at_input(app, classifier, sha256)
+    return seen, await patiently(lambda: app.image_policy.against(seen, job.where, job))
 
 
 async def settle_prompt(app: App, expander: PromptExpander, job: Job) -> bool:

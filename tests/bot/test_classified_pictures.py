@@ -163,6 +163,7 @@ async def test_one_that_is_not_allowed_is_never_painted_over(
     job = await ended(app, await ask(app, image=sha256), None)
 
     assert (job.status, job.reason_code, job.reason) == (JobStatus.REFUSED, f"picture:{code}", OF_INPUTS[code])
+    assert (job.blocked_by or {}).get("bits") == (0 if code == HoldReason.BLOCKED else None)
     assert job.step == 0
     await app.history.drop_refused(job)
     assert not app.images.path(sha256).exists()

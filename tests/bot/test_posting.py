@@ -5,6 +5,7 @@ import pytest
 from PIL import Image
 
 from limner.bot.filters.scopes import Ages, Scope
+from limner.bot.guild_settings import EVERYWHERE
 from limner.bot.moderation.image_policy import REASONS
 from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
@@ -129,6 +130,26 @@ async def test_a_blocked_picture_does_not_come_back(world: World) -> None:
     await world.app.blocked.block(world.guild.id, listed(), world.grace.id)
     job = await refusal(world, await explicit(world, look=seen(0.0, "f0" * 7 + "f1")))
     assert job.reason == REASONS[HoldReason.BLOCKED]
+    await world.app.blocked.block(EVERYWHERE, listed("a" * 16), 0)
+    await world.imagine(image=("a.png", png()))
+    given = await world.claim()
+    picture = await world.app.inputs.keep(given.generation.given[0], seen(0.0, "a" * 15 + "b"))
+    by = await world.app.image_policy.blocked_by(given.guild_id, picture.hashes)
+    assert await world.app.jobs.refuse(given, "picture:blocked", "no", blocked_by=by)
+
+    newer, older = (await refused_for_pictures(world)).splitlines()
+    assert newer.startswith(f"**{given.id}** · <@{world.ada.id}> · ")
+    assert newer.endswith("Picture 2 of this bot's operator: 1 of 64 bits differ, so it counts as the same.")
+    assert "Picture 1 of this server's list (a picture file): 1 of 64 bits differ" in older
+    await world.app.blocked.allow(world.guild.id, 1, world.grace.id)
+    assert "Picture 1, which is not blocked any more: 1 of 64 bits differed." in await refused_for_pictures(world)
+    assert "bits" not in text_of(world.message(job)) + str((await world.app.jobs.get(job.id)).reason)
+
+
+async def refused_for_pictures(world: World) -> str:
+    shown = await world.grace.slash(world.channel, "review refused")
+    assert shown.response
+    return shown.response.message.embeds[0].description or ""
 
 
 async def test_a_killed_bot_refuses_again_what_it_had_begun_to_refuse(world: World) -> None:

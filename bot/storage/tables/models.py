@@ -135,6 +135,8 @@ class Job(Base, kw_only=True, eq=False, repr=False):
     #: The filter rules that matched without blocking, the strongest of their actions, and whether to post a spoiler.
     rule_ids: Mapped[list[int]] = mapped_column(List, default_factory=list, server_default="[]")
     rule_action: Mapped[str | None] = mapped_column(String(8), default=None)
+    #: The blocked picture for which it was refused, and in how many bits it differs (`hash_table.Nearest`).
+    blocked_by: Mapped[dict[str, int] | None] = mapped_column(Json, default=None)
     is_spoiler: Mapped[bool] = mapped_column(default=False, server_default=false())
     #: Whether only its member sees the answer.
     is_private: Mapped[bool] = mapped_column(default=False, server_default=false())
