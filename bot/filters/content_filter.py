@@ -23,7 +23,7 @@ from limner.bot.filters.rulebook.rows import entry_from, entry_of
 from limner.bot.filters.rulebook.rulebook import RuleBook
 from limner.bot.filters.rules import Rule
 from limner.bot.filters.trials import Allowed
-from limner.bot.filters.verdicts import Verdict, judge
+from limner.bot.filters.verdicts import MODEL, Verdict, judge
 from limner.bot.filters.work import TooCostly, Work
 from limner.bot.guild_settings import EVERYWHERE, Guilds, GuildSettings
 from limner.bot.place import Place, Where
@@ -105,7 +105,7 @@ class ContentFilter(RuleBook):
             for guild in guilds
             if paints_negative or guild == EVERYWHERE or settings[guild].checks_negative_prompts
         ]
-        matchers = {name: wary if name == NEGATIVE else every for name in texts}
+        matchers = {name: wary if name == NEGATIVE else every for name in texts} | {MODEL: []}
         flags_block, place = settings[guilds[0]].review_channel_id is None, where.place()
 
         def look() -> Verdict:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from limner.bot.errors import BadRule
 from limner.bot.filters.rules import Rule, RuleAction
-from limner.bot.filters.verdicts import Finding, Refusal, Verdict
+from limner.bot.filters.verdicts import MODEL, Finding, Refusal, Verdict
 from limner.bot.reasons import EndCode
 from limner.bot.settings import Settings
 from limner.bot.translation import N_, _
@@ -32,7 +32,7 @@ NAMES = {
     "self-harm": N_("self-harm"),
     "politics": N_("politics"),
 }
-NOT_READ = frozenset({"negative prompt", "file name", "LoRA"})
+NOT_READ = frozenset({"negative prompt", "file name", "LoRA", MODEL})
 """Fields that say nothing about what is painted, or its opposite."""
 NO_POLICY = N_("A policy is written as its name and a percentage, such as violence 70; the names are {names}.")
 NO_REPLACEMENT = N_("A policy is about a whole text, so nothing can be put in its place; choose another action.")

@@ -18,6 +18,8 @@ from limner.generators.weights import without_weights
 
 CHOSEN = ("LoRA", "part", "mix", "change", "picture")
 """Fields in which a replacement makes no sense: names of existing things, words beside the idea, and painted ones."""
+MODEL = "model"
+"""The field of the model's name, which the floor alone reads: who may use which model is no matter of words."""
 FIELDS = (
     N_("idea"),
     N_("negative prompt"),
@@ -25,6 +27,7 @@ FIELDS = (
     N_("style"),
     N_("file name"),
     N_("LoRA"),
+    N_("model"),
     N_("part"),
     N_("mix"),
     N_("change"),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from limner.bot.filters.rules import RuleAction, strongest
-from limner.bot.filters.verdicts import Verdict
+from limner.bot.filters.verdicts import MODEL, Verdict
 from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import HAS_MINORS, POLICIES_FOUND, HoldReason
 from limner.bot.storage.tables.models import Job
@@ -24,6 +24,7 @@ def texts(idea: str, request: GenerationRequest, expansion: str, painted: str, f
         "style": painted,
         "file name": file_name,
         "LoRA": ", ".join(name for name, _ in request.loras),
+        MODEL: request.model,
         "part": request.part,
         "mix": request.mix.prompt if request.mix else "",
         "change": "\n".join(prompt for _, prompt in request.steering),

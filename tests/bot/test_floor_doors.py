@@ -25,7 +25,7 @@ from tests.bot.test_floor import BARE, CHILD
 from tests.bot.test_picture_actions import tiny
 from tests.bot.test_steering import change, painting
 from tests.other_clients import told
-from tests.rows import put_editor, put_lora, put_restyler
+from tests.rows import put_editor, put_lora, put_references, put_restyler
 from tests.simulated_discord import World, png
 
 __all__ = ["tiny"]
@@ -37,9 +37,13 @@ SUBJECTS = pytest.mark.parametrize(("subject", "who"), [("minors", CHILD), ("per
 
 @pytest.fixture
 def settings(settings: Settings, tiny: Path, tmp_path: Path) -> Settings:
-    """With a model that paints parts of pictures, and one that makes ink drawings of them."""
-    models = {**settings.models, "tiny": f"{tiny}@64x64", "ink": put_restyler(tmp_path / "ink")}
-    models |= {"edits": put_editor(tmp_path / "edits")}
+    """With models that paint parts of pictures, make ink drawings of them and mix styles, two of them named oddly."""
+    put_references(settings)
+    layers = put_restyler(tmp_path / "layers", kind="gan", restyles=False, style_layers=4)
+    models = {**settings.models, "tiny": f"{tiny}@64x64", "ink": put_restyler(tmp_path / "ink"), "layers": layers}
+    models |= {"edits": put_editor(tmp_path / "edits")} | dict.fromkeys(
+        (f"{BARE}_v2", "children", "emma_watson"), layers
+    )
     return settings.using(models=models, image_text_model="there/is-one", segmentation_model="there/is-one")
 
 
@@ -48,7 +52,8 @@ async def stopped(world: World, door: str, result: simcord.InteractionResult, co
     assert "refused everywhere" in told(result), (door, told(result))
     row = await world.newest()
     assert (row.status, row.reason_code) == (JobStatus.REFUSED, code), door
-    kept = str([row.idea, row.request, row.prompt, row.expansion, row.notes, row.search_text, row.input_name])
+    words = row.request | {"model": ""}  # the operator's, not the member's
+    kept = str([row.idea, words, row.prompt, row.expansion, row.notes, row.search_text, row.input_name])
     assert not [word for word in (BARE, "child", "watson") if word in kept], door
     await world.app.history.delete(row.id)  # so that members are not kept waiting for having been refused too often
 
@@ -56,7 +61,7 @@ async def stopped(world: World, door: str, result: simcord.InteractionResult, co
 @SUBJECTS
 async def test_every_option_of_a_request(world: World, subject: str, who: str) -> None:
     world.restrict(True)
-    named = who.replace(" ", "_")
+    named, models = who.replace(" ", "_"), {CHILD: "children", "emma watson": "emma_watson"}
     put_lora(world.settings, BARE)
     put_lora(world.settings, named)
     folder = world.settings.data / FOLDER
@@ -76,6 +81,10 @@ async def test_every_option_of_a_request(world: World, subject: str, who: str) -
         "a server's style of somebody": {"prompt": f"{BARE} on a sofa", "style": "who"},
         "LoRA": {"prompt": who, "lora": BARE},
         "LoRA of somebody": {"prompt": f"{BARE} on a sofa", "lora": named},
+        "model": {"prompt": who, "model": f"{BARE}_v2"},
+        "model of somebody": {"prompt": f"{BARE} on a sofa", "model": models[who]},
+        "mix": {"prompt": f"{who} --mix {BARE}", "model": "layers"},
+        "mix of somebody": {"prompt": f"{BARE} on a sofa --mix {who}", "model": "layers"},
         "wildcard": {"prompt": f"{who} __look__"},
         "wildcard of somebody": {"prompt": f"{BARE}, __who__"},
         "a server's wildcard": {"prompt": f"{who} __dress__"},
@@ -87,6 +96,8 @@ async def test_every_option_of_a_request(world: World, subject: str, who: str) -
         await stopped(world, door, await world.ada.slash(world.channel, "imagine", **options), code)
     animated = await world.ada.slash(world.channel, "animate", prompts=f"{who} | {BARE}")
     await stopped(world, "the prompts of an animation", animated, code)
+    pictures = {"image1": (f"{BARE}.png", png()), "image2": (f"{named}.png", png(shade=9))}
+    await stopped(world, "file names of /blend", await world.ada.slash(world.channel, "blend", **pictures), code)
     described = await world.ada.slash(world.channel, "describe", picture=(f"{BARE}_{named}.png", png()))
     await stopped(world, "file name of /describe", described, code)
     await stopped(world, "direct message", await world.ada.user.slash("imagine", prompt=f"{who} {BARE}"), code)
@@ -116,6 +127,12 @@ async def test_words_for_a_picture_that_is_there(world: World, subject: str, who
             assert form.response
             form = await world.ada.click(form.response, label="Choose the part")
         await stopped(world, label, await world.ada.submit_modal(form, values), code)
+    doodle = await world.painted(who)
+    shown = await world.ada.click(world.message(doodle), custom_id=f"limner:picture:{doodle.id}:1")
+    assert shown.response
+    form = await world.ada.click(shown.response, label="Use as reference")
+    values = {"idea": both, "role": ["style"], "weight": "0.5"}
+    await stopped(world, "Use as reference", await world.ada.submit_modal(form, values), code)
     form = await world.ada.click(world.message(job), label="Remix")
     await stopped(world, "Remix", await world.ada.submit_modal(form, {"idea": both}), code)
 
@@ -162,10 +179,13 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     file, data = tmp_path / f"{BARE}.png", tmp_path / "data"
     file.write_bytes(png())
     for who in (CHILD, "emma watson"):
-        code, printed, complaint = limner_here(capsys, data, "imagine", who, "--image", str(file))
-        assert (code, printed) == (2, "")
-        assert "refused everywhere" in complaint
-    assert [(row["status"], row["reason_code"], row["idea"]) for row in rows(data)] == [
-        (JobStatus.REFUSED, CODE, ""),
-        (JobStatus.REFUSED, "filter:floor-persons", ""),
-    ]
+        for command in (("imagine", who, "--image", str(file)), ("animate", f"{who} | {BARE}")):
+            code, printed, complaint = limner_here(capsys, data, *command)
+            assert (code, printed) == (2, "")
+            assert "refused everywhere" in complaint
+    refused = [(row["status"], row["reason_code"], row["idea"]) for row in rows(data)]
+    assert (
+        refused[::2]
+        == refused[1::2]
+        == [(JobStatus.REFUSED, CODE, ""), (JobStatus.REFUSED, "filter:floor-persons", "")]
+    )
