@@ -168,11 +168,16 @@ class GenerationRequest:
     @property
     def batch_key(self) -> str:
         """Requests with equal keys may share denoiser calls; steps, guidance and scheduler may differ."""
+        return f"{self.parts_key}|{self.width}x{self.height}"
+
+    @property
+    def parts_key(self) -> str:
+        """Names all that is set up in the model's parts for it; calls of any size share them."""
         prompts = self.image_prompts.items()
         adapters = "".join(
             f"|{role}:{weight:g}:{','.join(one.place for one in some)}" for (role, weight), some in prompts
         )
-        return f"{self.weights_key}|{self.width}x{self.height}{'|tile' if self.tile else ''}{adapters}"
+        return f"{self.weights_key}{'|tile' if self.tile else ''}{adapters}"
 
     @property
     def weights_key(self) -> str:

@@ -72,7 +72,7 @@ class Admission:
             raise BadRequest(sentence(MULTIPLES, step=step))
 
     def prepare(self, request: GenerationRequest) -> None:
-        """Set the models up for calls of requests with this one's `batch_key`."""
+        """Set the models up for calls of requests with this one's `parts_key`."""
         self._adapters.attach(request)
         self._pipelines.adapters.attach(request)
         self.join_edges(request)

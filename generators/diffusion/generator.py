@@ -193,7 +193,7 @@ class DiffusionGenerator:
             raise understand(error) from error
 
     def step(self) -> list[Event]:
-        """Take one denoising step, with one denoiser call for each size and weights; some families need two.
+        """Take one denoising step, with one denoiser call for each of `groups_of`; some families need two.
 
         Where larger calls save no time (`together`), requests nearest to their end go first; a request skipped for
         `PASSED_OVER` steps is stepped next. A request without steps left is decoded and leaves as Finished: in the same

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from limner.generators.diffusion.attention_maps import AttentionMaps, watching
 from limner.generators.diffusion.ladder import Ladder
+from limner.generators.diffusion.padded_words import any_length, equally_long
 from limner.generators.errors import GenerationError, OutOfMemory
 from limner.generators.failures import understand
 
@@ -61,7 +62,13 @@ class Call:
     @property
     def shape(self) -> Hashable:
         """Calls of one shape may be made as one."""
-        return self.model, *(_shape("", each) for each in self.args), _shape("", self.kwargs)
+        kwargs, words = any_length(self.kwargs)
+        return self.model, *(_shape("", each) for each in self.args), _shape("", kwargs), words
+
+    @property
+    def mixes_sizes(self) -> bool:
+        """Whether its samples are a list, so that those of calls for pictures of other sizes may join it."""
+        return bool(self.args) and isinstance(self.args[0], list)
 
     @property
     def is_control(self) -> bool:
@@ -109,7 +116,7 @@ class Call:
     def _changed(self, change: Callable[[Sequence[Rows]], Rows], others: Sequence[Call] = ()) -> Call:
         calls = [self, *others]
         args = tuple(_walk(change, "", each) for each in zip(*(call.args for call in calls), strict=True))
-        return Call(self.model, args, _walk(change, "", [call.kwargs for call in calls]))
+        return Call(self.model, args, _walk(change, "", equally_long([call.kwargs for call in calls])))
 
 
 @dataclass(frozen=True)

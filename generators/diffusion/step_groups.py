@@ -15,6 +15,8 @@ from limner.generators.diffusion.stacked_calls import Call
 
 PASSED_OVER = 8
 """A request skipped for so many steps is stepped next."""
+LEAST_SHARE = 0.75
+"""Of the largest picture's pixels in a call that takes several sizes: smaller ones are padded, which costs time."""
 
 
 def next_flights(flights: Iterable[Flight], batch: BatchSize, card: ModelCard) -> list[Flight]:
@@ -41,25 +43,40 @@ def groups_of(flights: Iterable[Flight]) -> list[list[Flight]]:
     """The flights grouped by calls that may be made as one."""
     groups: dict[Hashable, list[Flight]] = {}
     for flight in flights:
-        if flight.waiting is not None:
-            groups.setdefault((flight.request.batch_key, flight.waiting.shape), []).append(flight)
-    return list(groups.values())
+        if call := flight.waiting:
+            key = flight.request.parts_key if call.mixes_sizes else flight.request.batch_key
+            groups.setdefault((key, call.shape), []).append(flight)
+    return [some for group in groups.values() for some in _alike_in_size(group)]
 
 
 def calls_of(flights: Sequence[Flight]) -> tuple[list[Call], int]:
-    """The calls that the flights wait for, and the pixels of each row."""
-    request = flights[0].request
-    return [call for flight in flights if (call := flight.take())], request.width * request.height
+    """The calls that the flights wait for, and the pixels of the largest row, which the others are padded to."""
+    return [call for flight in flights if (call := flight.take())], max(map(_area, flights))
 
 
 @contextmanager
 def sharing_time(flights: Sequence[Flight]) -> Iterator[None]:
-    """Add the time of this block to the flights, in proportion to their samples."""
+    """Add the time of this block to the flights, in proportion to their pixels."""
     started = time.perf_counter()
     yield
-    share = (time.perf_counter() - started) / sum(flight.request.num_images_per_prompt for flight in flights)
+    share = (time.perf_counter() - started) / sum(flight.request.pixels for flight in flights)
     for flight in flights:
-        flight.busy += share * flight.request.num_images_per_prompt
+        flight.busy += share * flight.request.pixels
+
+
+def _alike_in_size(flights: Sequence[Flight]) -> Iterator[list[Flight]]:
+    """Groups in which no picture is smaller than `LEAST_SHARE` of the largest."""
+    group: list[Flight] = []
+    for flight in sorted(flights, key=_area, reverse=True):
+        if group and _area(flight) < LEAST_SHARE * _area(group[0]):
+            yield group
+            group = []
+        group.append(flight)
+    yield group
+
+
+def _area(flight: Flight) -> int:
+    return flight.request.width * flight.request.height
 
 
 def _alike(card: ModelCard, flights: Sequence[Flight]) -> int:

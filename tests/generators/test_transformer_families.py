@@ -12,7 +12,7 @@ import diffusers
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from limner.generators.base import Event, Failed, Finished
 from limner.generators.cards.abilities import EDITS as NEED_A_PICTURE
@@ -97,7 +97,7 @@ def stock_images(folder: Path, request: GenerationRequest, **more: Any) -> list[
     if "true_cfg_scale" in takes and takes["true_cfg_scale"].default > 1:  # it is what guides, as Qwen-Image's does
         options |= {"negative_prompt": request.negative_prompt or " ", "true_cfg_scale": request.guidance_scale}
     for name, path in (("image", request.init_image), ("mask_image", request.mask)):
-        options |= {name: Image.open(path)} if path else {}
+        options |= {name: ImageOps.fit(Image.open(path), request.size)} if path else {}
     return [
         np.asarray(
             pipe(
@@ -165,6 +165,49 @@ def test_alone_in_a_full_batch_and_joined(
         assert_stock(folder, request, left)
     assert max(rows) == 3 * alone_rows  # one call for all
     arriving = [(0, two), (1, other), (2, replace(unguided, **given[kind])), (3, replace(other, **given[kind]))]
+    for left, (_tick, request) in zip(paint(generator, arriving), arriving, strict=True):
+        assert_stock(folder, request, left)
+
+
+@pytest.mark.parametrize("kind", ["words", pytest.param("picture", marks=pytest.mark.slow)])
+def test_sizes_share_a_call_where_the_denoiser_takes_lists(
+    kind: str,
+    given: dict[str, dict[str, Any]],
+    folder_of: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """Z-Image's: sizes whose pixels differ little are painted together, much smaller ones in a call of their own."""
+    folder = folder_of("Z-Image")
+    sizes = [(SIDE, SIDE), (2 * SIDE, SIDE // 2), (SIDE - 8, SIDE), (SIDE // 2, SIDE // 2)]
+    asked = [
+        tiny_request(prompt="a red cat " * n, num_images_per_prompt=n, seed=n, width=w, height=h, **given[kind])
+        for n, (w, h) in enumerate(sizes, 1)
+    ]
+    generator = load(folder)
+    rows = count_rows(generator, monkeypatch)
+    for left, request in zip(paint(generator, [(0, request) for request in asked]), asked, strict=True):
+        assert_stock(folder, request, left)
+    assert rows[:2] == [2 * (1 + 2 + 3), 2 * 4]
+    arriving = [(0, asked[1]), (1, asked[2]), (2, asked[0]), (2, asked[3])]
+    for left, (_tick, request) in zip(paint(generator, arriving), arriving, strict=True):
+        assert_stock(folder, request, left)
+
+
+def test_prompts_of_any_length_share_a_call_where_the_denoiser_takes_a_mask(
+    folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+):
+    """Qwen-Image's."""
+    folder = folder_of("Qwen-Image")
+    usual = tiny_request(width=SIDE, height=SIDE)
+    asked = [
+        replace(usual, prompt="a red cat " * n, negative_prompt="dog" * n, num_images_per_prompt=n) for n in (1, 2, 5)
+    ]
+    generator = load(folder)
+    rows = count_rows(generator, monkeypatch)
+    for left, request in zip(paint(generator, [(0, request) for request in asked]), asked, strict=True):
+        assert_stock(folder, request, left)
+    assert set(rows) == {8}
+    arriving = [(tick, replace(request, guidance_scale=1 + tick)) for tick, request in enumerate(asked)]
     for left, (_tick, request) in zip(paint(generator, arriving), arriving, strict=True):
         assert_stock(folder, request, left)
 
