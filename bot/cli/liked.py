@@ -17,7 +17,7 @@ from limner.bot.storage import migrate
 from limner.bot.storage.history.taught_loras import LATENTS, PICTURES, LikedLora
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.translation import N_, _
-from limner.generators.training.families.liked_pictures import LikedPicture, write_liked
+from limner.generators.training.families.liked_pictures import LikedPicture, square_side, write_liked
 from limner.generators.weights import without_weights
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class LikedTraining:
     def of_command(cls, settings: Settings, arguments: argparse.Namespace, recipe: LoRARecipe) -> Self:
         """That of `limner train lora --liked`."""
         lora = LikedLora(f"{arguments.model}/{arguments.name}", recipe.folder.resolve(), recipe.installed)
-        side = arguments.side_of(arguments.model)
+        side = square_side(arguments.card_of(arguments.model))
         return cls(settings, arguments.liked, lora, side, is_named=arguments.out is not None)
 
     def gather(self) -> Path:

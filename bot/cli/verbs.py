@@ -28,6 +28,8 @@ from limner.generators.training.evaluation.command import run as run_evaluation
 
 if TYPE_CHECKING:
     from limner.bot.cli.liked import LikedTraining
+    from limner.generators.base import PromptExpander
+    from limner.generators.cards.model_card import ModelCard
     from limner.generators.training.families.lora import LoRARecipe
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -262,7 +264,8 @@ def train(arguments: argparse.Namespace) -> int:
     arguments.loras = settings.data / LORAS
     arguments.training = settings.data / "training"
     arguments.image_text_source = settings.image_text_source
-    arguments.side_of, arguments.liked_lora = partial(_side_of, settings), partial(_liked_lora, settings)
+    arguments.card_of, arguments.liked_lora = partial(_card_of, settings), partial(_liked_lora, settings)
+    arguments.open_expander = partial(_open_expander, settings)
     try:
         translation.set(stored)
         arguments.kind(arguments)
@@ -271,12 +274,17 @@ def train(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _side_of(settings: Settings, model: str) -> int:
-    """Width and height of the pictures that a model on offer, or of a folder, paints by itself."""
+def _card_of(settings: Settings, model: str) -> ModelCard:
+    """Of a model on offer, or of a folder."""
     from limner.bot.settings.model_sources import read_card
 
-    card = settings.cards.get(model) or read_card(Path(model).name, model)
-    return min(card.width, card.height)
+    return settings.cards.get(model) or read_card(Path(model).name, model)
+
+
+def _open_expander(settings: Settings) -> PromptExpander:
+    from limner.bot.worker.process import load_expander
+
+    return load_expander(settings.using(expansion_ranker=""), None)
 
 
 def _liked_lora(settings: Settings, arguments: argparse.Namespace, recipe: LoRARecipe) -> LikedTraining:

@@ -52,6 +52,13 @@ BRIDGED = "bridged"
 """How many of an animation's frames were painted from a cross-fade of their neighbours."""
 CHOSEN = "chosen"
 """The lines that stand for the wildcards of the prompt, with the names of their lists."""
+AREAS = {
+    "left": N_("{word} (left half)"),
+    "right": N_("{word} (right half)"),
+    "top": N_("{word} (upper half)"),
+    "bottom": N_("{word} (lower half)"),
+}
+WITHIN, AROUND = N_("{word} (where it shows {things})"), N_("{word} (around {things})")
 TOO_LATE = N_("The last change came after the last step, so it has no effect.")
 SHOWN = 160
 """Most characters of a member's words that a note repeats."""
@@ -206,6 +213,18 @@ def _refined(found: Mapping[str, Any]) -> Iterator[str]:
             )
         else:
             yield _("Now all of it is seen. Further rounds: {rounds}", rounds=found["rounds"])
+        if parts := found.get("parts"):
+            yield _(
+                "Only a part of the best picture was painted again for: {words}", words=_some(commas(map(_part, parts)))
+            )
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    """A missing word, and where it was painted."""
+    if part["area"]:
+        return _(AREAS[part["area"]], word=part["word"])
+    text = AROUND if part["is_around"] else WITHIN
+    return _(text, word=part["word"], things=commas(part["things"]))
 
 
 def _some(words: str) -> str:

@@ -23,6 +23,7 @@ GUARD = N_(
     "The setting `text_classifier` is guard, which needs `text_classifier_url`, the address of a chat "
     "server, and `text_classifier_model`, its guard model."
 )
+NO_RANKER = N_("The setting `expansion_ranker` names no folder that `limner train expansions` has made; run it first.")
 KEY = N_("The setting `encryption_key` must be 32 bytes in base64; `openssl rand -base64 32` makes such a key.")
 
 
@@ -147,6 +148,8 @@ def _check_image_text_model(settings: SettingFields) -> None:
         raise SetupError(
             _("The setting `preference_model` names no folder that `limner train preferences` has made; run it first.")
         )
+    if settings.expansion_ranker and not (Path(settings.expansion_ranker) / "expansions.safetensors").is_file():
+        raise SetupError(_(NO_RANKER))
 
 
 def weights(name: str, table: Mapping[str, str]) -> dict[int, float]:

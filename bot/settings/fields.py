@@ -88,6 +88,11 @@ class SettingFields:
     )
     expander_url: str = setting("", "Address of an OpenAI-compatible chat server, such as http://localhost:11434/v1.")
     expander_api_key: str = setting("", "Key for that server, if it wants one.")
+    expansion_ranker: str = setting(
+        "",
+        "Folder of `limner train expansions`, by which one of three expansions of an idea is chosen; empty: one is "
+        "written.",
+    )
     expander_timeout: float = setting(30.0, "Seconds that an expansion may take before the idea itself is used.")
 
     text_classifier: str = setting(

@@ -23,6 +23,7 @@ from limner.bot.queue.faults import WorkerBroken
 from limner.bot.queue.listen import listen
 from limner.bot.queue.wakeup import ALIVE, CHANGED, hear_stdin, take_stdout
 from limner.bot.settings import Settings
+from limner.bot.settings.checks import NO_RANKER
 from limner.bot.settings.current_cards import CurrentCards, keep_looking
 from limner.bot.storage.migrate import check
 from limner.bot.translation import _
@@ -31,6 +32,7 @@ from limner.bot.worker.executor_thread import ExecutorThread
 from limner.bot.worker.scoring_thread import ScoringThread
 from limner.bot.worker.worker import PREVIEW_SECONDS, Worker
 from limner.generators.base import ImageTextModel, PromptExpander
+from limner.generators.errors import ModelNotFound
 from limner.generators.executor import Executor
 from limner.generators.measured import Measured
 
@@ -41,6 +43,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+LOADING_SECONDS = 3600.0
+"""How long an idea waits for the language model where nothing else is painted."""
 NICE = 10
 """The worker's niceness, so that the bot answers within seconds on a busy processor."""
 
@@ -107,20 +111,37 @@ async def open_worker(settings: Settings, worker_id: str) -> AsyncGenerator[tupl
         log.info("worker_stopped worker=%s", worker_id)
 
 
-def load_expander(settings: Settings, executor: Executor) -> PromptExpander:
-    """The configured expander; raises SetupError if no installed package has it."""
+def load_expander(settings: Settings, executor: Executor | None) -> PromptExpander:
+    """The configured expander, which chooses among several expansions if that is configured.
+
+    Without an executor nothing else is painted, and it waits for its model as long as that is loaded.
+
+    Raises:
+        SetupError: no installed package has it.
+    """
     found = {entry.name: entry for entry in entry_points(group="limner.expanders")}
     if settings.expander not in found:
         raise SetupError(_("The setting `expander` must be one of {join}.", join=", ".join(found)))
-    expander = found[settings.expander].load()
-    return expander.create(
+    kind = found[settings.expander].load()
+    expander = kind.create(
         model=settings.expander_model,
         url=settings.expander_url,
         api_key=settings.expander_api_key,
         timeout=settings.expander_timeout,
         cache=settings.data / "cache",
-        beside=executor.neighbour(settings.default_card.name, settings.expander_device),
+        beside=executor and executor.neighbour(settings.default_card.name, settings.expander_device),
     )
+    if executor is None and hasattr(expander, "loading_seconds"):
+        expander.loading_seconds = LOADING_SECONDS
+    if not settings.expansion_ranker:
+        return expander
+    from limner.generators.language.ranked_expander import ExpansionRanker, RankedExpander
+
+    try:
+        ranker = ExpansionRanker.load(Path(settings.expansion_ranker))
+    except ModelNotFound as error:
+        raise SetupError(_(NO_RANKER)) from error
+    return RankedExpander(expander, ranker)
 
 
 def open_scoring(settings: Settings) -> ScoringThread:

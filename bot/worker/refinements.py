@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from limner.bot.app import App
@@ -12,7 +14,7 @@ from limner.bot.worker.results import idea_as_painted
 from limner.bot.worker.scoring_thread import ScoringThread, SelectedPicture
 from limner.generators.base import Finished
 from limner.generators.requests import GenerationRequest
-from limner.generators.vision.read_back import Refinement, missing
+from limner.generators.vision.read_back import PaintedPart, Refinement, missing
 
 
 class Refinements:
@@ -31,7 +33,12 @@ class Refinements:
     async def goes_on(self, scoring: ScoringThread, job: Job, finished: Finished) -> bool:
         """Read the pictures of a round back; whether there is another one."""
         refinement = self._begun[job.id]
+        finished = await asyncio.to_thread(refinement.whole, finished)
         refinement.take(finished, await scoring.read_back(finished.images, refinement.idea))
+        if place := refinement.where:
+            picture = refinement.lacking.image
+            mask = await scoring.mask(picture, place)
+            refinement.part = PaintedPart(picture, mask, place) if mask else None
         return not refinement.is_over
 
     def steps_before(self, job: Job) -> int:
@@ -66,6 +73,7 @@ def note(refinement: Refinement) -> dict[str, Any]:
         "first": [*missing(first)],
         "missing": [*missing(refinement.best)],
         "again": _asked_again(refinement),
+        "parts": [asdict(place) for place in refinement.places],
     }
 
 

@@ -18,6 +18,7 @@ from limner.generators.errors import GenerationError, error_site
 from limner.generators.requests import Finish
 
 if TYPE_CHECKING:
+    from limner.generators.vision.missing_places import MissingPlace
     from limner.generators.vision.postprocess import Finisher
     from limner.generators.vision.preferences import Reward
     from limner.generators.vision.read_back import Reading
@@ -110,6 +111,14 @@ class ScoringThread:
         """A mask of the picture, white where it shows what the words name."""
         return await self._call(self._find, image, words)
 
+    async def mask(self, image: Image.Image, place: MissingPlace) -> Image.Image | None:
+        """A mask of the part of a picture in which a word is missing; None if it is not found, or the model fails."""
+        try:
+            return await self._call(self._mask, image, place)
+        except Exception as error:
+            log.warning("segmentation_model_failed reason=%s", error_site(error))
+            return None
+
     def close(self) -> None:
         """Start nothing more."""
         self._thread.shutdown(wait=False, cancel_futures=True)
@@ -156,6 +165,11 @@ class ScoringThread:
     def _finish(self, image: Image.Image, finish: Finish) -> tuple[Image.Image, dict[str, str]]:
         self._finisher = self._finisher or self._make_finisher()
         return self._finisher.finish(image, finish), self._finisher.parameters(finish)
+
+    def _mask(self, image: Image.Image, place: MissingPlace) -> Image.Image | None:
+        from limner.generators.vision.missing_places import mask_of
+
+        return mask_of(place, image, self._find)
 
     def _find(self, image: Image.Image, words: str) -> Image.Image:
         self._segmentation = self._segmentation or self._load_segmentation()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from limner.generators.training import kinds
+from limner.generators.training import kinds, preference_kinds
 from limner.generators.training.groups import GROUPS
 from limner.generators.training.options import above_zero, share, whole, widths
 
@@ -38,6 +38,7 @@ def add_kinds(train: argparse.ArgumentParser) -> None:
     restore.set_defaults(kind=kinds.restore)
     _add_features(add("features", help="what limner evaluate compares pictures by, fitted to your own"))
     _add_preferences(add("preferences", help="what people like, from which of two pictures they preferred"))
+    _add_expansions(add("expansions", help="which expansions of ideas have pictures that show the idea"))
     _add_policies(add("policies", help="a text classifier for /filter policy, from examples"))
 
 
@@ -177,7 +178,14 @@ def _add_policies(kind: argparse.ArgumentParser) -> None:
 def _add_preferences(kind: argparse.ArgumentParser) -> None:
     kind.add_argument("pairs", type=Path, metavar="FILE", help="the lines of limner ratings --pairs")
     kind.add_argument("--out", type=Path, metavar="DIR", help="where the result goes (data/training/preferences)")
-    kind.set_defaults(kind=kinds.preferences)
+    kind.set_defaults(kind=preference_kinds.preferences)
+
+
+def _add_expansions(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument("model", metavar="MODEL", help="a name of LIMNER_MODELS, or a diffusers folder")
+    kind.add_argument("ideas", type=Path, metavar="FILE", help="ideas, one a line")
+    kind.add_argument("--out", type=Path, metavar="DIR", help="where the result goes (data/training/expansions)")
+    kind.set_defaults(kind=preference_kinds.expansions)
 
 
 def _add_pictures(kind: argparse.ArgumentParser) -> None:

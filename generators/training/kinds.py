@@ -41,14 +41,14 @@ def diffusion(arguments: argparse.Namespace) -> None:
     recipe = DiffusionRecipe(
         pictures=learnt_part(arguments.pictures),
         folder=arguments.out or arguments.training / "diffusion",
-        words=_model(arguments, arguments.words),
-        autoencoder=arguments.autoencoder and _model(arguments, arguments.autoencoder),
+        words=model_source(arguments, arguments.words),
+        autoencoder=arguments.autoencoder and model_source(arguments, arguments.autoencoder),
         objective=arguments.objective,
         widths=arguments.widths,
         autoencoder_plan=replace(AUTOENCODER, **_chosen(arguments)),
         plan=_planned(replace(DENOISER, batch=arguments.batch), arguments),
     )
-    _tell(train_diffusion(recipe, minutes=arguments.max_minutes, processes=arguments.processes))
+    tell(train_diffusion(recipe, minutes=arguments.max_minutes, processes=arguments.processes))
 
 
 def autoencoder(arguments: argparse.Namespace) -> None:
@@ -62,7 +62,7 @@ def autoencoder(arguments: argparse.Namespace) -> None:
     plan = _planned(AUTOENCODER, arguments)
     pictures = learnt_part(arguments.pictures)
     launch(train_autoencoder, arguments.processes, pictures, folder, plan, arguments.max_minutes, batch=plan.batch)
-    _tell(folder if (folder / "vae").is_dir() else None)
+    tell(folder if (folder / "vae").is_dir() else None)
 
 
 def lora(arguments: argparse.Namespace) -> None:
@@ -82,7 +82,7 @@ def lora(arguments: argparse.Namespace) -> None:
     steps = {"batch": arguments.batch * arguments.accumulate, "accumulation": arguments.accumulate}
     folder = arguments.out or arguments.training / f"lora-{arguments.name}"
     recipe = LoRARecipe(
-        model=_model(arguments, arguments.model),
+        model=model_source(arguments, arguments.model),
         pictures=folder / PREFERRED,
         folder=folder,
         installed=arguments.loras / arguments.model / f"{arguments.name}.safetensors" if known else None,
@@ -93,7 +93,7 @@ def lora(arguments: argparse.Namespace) -> None:
     )
     with _taught(arguments, recipe) as taught:
         file = train_lora(taught, minutes=arguments.max_minutes, processes=arguments.processes)
-    _tell(file)
+    tell(file)
     if file and known:
         print(
             shown(
@@ -109,7 +109,7 @@ def _taught(arguments: argparse.Namespace, recipe: LoRARecipe) -> Generator[LoRA
     """The recipe with its pictures, or with those that members liked or preferred, for the time of the training."""
     from limner.generators.training.data.picture_folder import learnt_part
     from limner.generators.training.families.diffusion_dpo import BETA
-    from limner.generators.training.families.liked_pictures import write_pairs
+    from limner.generators.training.families.liked_pictures import square_side, write_pairs
     from limner.generators.training.families.preferences import read_preferences
     from limner.generators.training.processes import once
 
@@ -117,8 +117,8 @@ def _taught(arguments: argparse.Namespace, recipe: LoRARecipe) -> Generator[LoRA
         yield replace(recipe, pictures=learnt_part(arguments.pictures))
     elif arguments.pairs is not None:
         found = once(read_preferences, arguments.pairs)
-        _tell_left_out(found.left_out)
-        once(write_pairs, found.pairs, recipe.pictures, arguments.side_of(arguments.model))
+        tell_left_out(found.left_out)
+        once(write_pairs, found.pairs, recipe.pictures, square_side(arguments.card_of(arguments.model)))
         yield replace(recipe, beta=BETA)
     else:
         liked = arguments.liked_lora(arguments, recipe)
@@ -135,12 +135,12 @@ def one_pass(arguments: argparse.Namespace) -> None:
         family=arguments.family,
         pictures=learnt_part(arguments.pictures),
         folder=arguments.out or arguments.training / arguments.family,
-        words=arguments.words if arguments.words == "smollm2" else _model(arguments, arguments.words),
+        words=arguments.words if arguments.words == "smollm2" else model_source(arguments, arguments.words),
         image_text_model=arguments.image_text_model,
         width=arguments.width,
         plan=_planned(PLANS[arguments.family], arguments),
     )
-    _tell(train_one_pass(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1))
+    tell(train_one_pass(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1))
 
 
 def cyclegan(arguments: argparse.Namespace) -> None:
@@ -157,7 +157,7 @@ def cyclegan(arguments: argparse.Namespace) -> None:
         plan=_planned(PLAN, arguments),
     )
     for folder in train_cyclegan(recipe, minutes=arguments.max_minutes, processes=arguments.processes or 1):
-        _tell(folder)
+        tell(folder)
 
 
 def doodle(arguments: argparse.Namespace) -> None:
@@ -202,7 +202,7 @@ def image_text(arguments: argparse.Namespace) -> None:
     )
     for name, value in figures.items():
         print(f"{name} {value:.3f}")
-    _tell(folder / "image-text")
+    tell(folder / "image-text")
 
 
 def segmentation(arguments: argparse.Namespace) -> None:
@@ -221,7 +221,7 @@ def segmentation(arguments: argparse.Namespace) -> None:
     )
     for name, value in figures.items():
         print(f"{name} {value:.3f}")
-    _tell(folder / "segmentation")
+    tell(folder / "segmentation")
 
 
 def restore(arguments: argparse.Namespace) -> None:
@@ -235,7 +235,7 @@ def restore(arguments: argparse.Namespace) -> None:
     figures = train_restoration(pictures, folder, plan, minutes=arguments.max_minutes, processes=arguments.processes)
     for name, figure in figures.items():
         print(f"{name} {figure.before:.1f} -> {figure.after:.1f} dB")
-    _tell(folder / "restoration")
+    tell(folder / "restoration")
 
 
 def _planned(plan: Plan, arguments: argparse.Namespace) -> Plan:
@@ -257,34 +257,7 @@ def features(arguments: argparse.Namespace) -> None:
 
     folder = arguments.out or Path("data/training/features")
     fit(PictureFolder(learnt_part(arguments.pictures)), folder)
-    _tell(folder)
-
-
-def preferences(arguments: argparse.Namespace) -> None:
-    """Learn what people like, and say how well it is known of people who are kept back."""
-    from limner.generators.errors import ModelNotFound
-    from limner.generators.training.families.preferences import learn, read_preferences
-    from limner.generators.vision.clip import FolderImageTextModel
-
-    found = read_preferences(arguments.pairs)
-    _tell_left_out(found.left_out)
-    try:
-        model = FolderImageTextModel.load(arguments.image_text_source)
-    except ModelNotFound as error:
-        raise TrainingError(
-            sentence("There is no image-text model to see with; name one in the setting image_text_model.")
-        ) from error
-    learnt = learn(found.pairs, model)
-    for what, figure in (
-        (sentence("choices of members who were kept back that it is right about"), learnt.held_out),
-        (sentence("choices that nearness to the words alone is right about"), learnt.nearness),
-    ):
-        print(f"{figure.value:.2f} ({figure.low:.2f} - {figure.high:.2f}, {figure.samples}) {shown(what)}")
-    if learnt.held_out.low <= 0.5:
-        print(shown(sentence("That may be chance: do not choose by it, and collect more choices.")))
-    folder = arguments.out or arguments.training / "preferences"
-    learnt.reward.save(folder)
-    _tell(folder)
+    tell(folder)
 
 
 def policies(arguments: argparse.Namespace) -> None:
@@ -302,20 +275,22 @@ def policies(arguments: argparse.Namespace) -> None:
     (folder / EXAMPLES).write_text(text, "utf-8")
     vectors = UniversalSentenceEncoder.create().embed([one.text for one in examples])
     Head.fit(examples, vectors).save(folder)
-    _tell(folder)
+    tell(folder)
 
 
-def _model(arguments: argparse.Namespace, name: str) -> str:
+def model_source(arguments: argparse.Namespace, name: str) -> str:
     """The folder of an offered or shipped model; other names are folders or hub names themselves."""
     shipped = PRETRAINED / name.removeprefix("pretrained:")
     return arguments.models.get(name) or (str(shipped) if shipped.is_dir() else name)
 
 
-def _tell_left_out(number: int) -> None:
+def tell_left_out(number: int) -> None:
+    """Print how many choices lack a picture, if any do."""
     if number:
         print(shown(sentence("{number} choices are left out, as a picture is not there.", number=number)))
 
 
-def _tell(result: Path | None) -> None:
+def tell(result: Path | None) -> None:
+    """Print where the result is, if there is one."""
     if result:
         print(shown(sentence("It is in {result}.", result=result)))

@@ -53,17 +53,17 @@ class Reward:
         return cls(weights)
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
+    def load(cls, folder: Path, name: str = FILE) -> Self:
         """What `save` has written; raises ModelNotFound if it is not there."""
         try:
-            return cls(load_file(folder / FILE)["weights"].astype(np.float64))
+            return cls(load_file(folder / name)["weights"].astype(np.float64))
         except (OSError, KeyError, SafetensorError) as error:
             raise ModelNotFound from error
 
-    def save(self, folder: Path) -> None:
+    def save(self, folder: Path, name: str = FILE) -> None:
         """Write it into a folder."""
         folder.mkdir(parents=True, exist_ok=True)
-        save_file({"weights": self.weights.astype(np.float32)}, folder / FILE)
+        save_file({"weights": self.weights.astype(np.float32)}, folder / name)
 
     def of(self, numbers: Rows) -> Rows:
         """The reward of each row of `described`; raises ModelNotFound if it was learnt with another model."""

@@ -11,10 +11,12 @@ from PIL import Image
 
 from limner.generators.base import Finished, ImageTextModel
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.image_canvas import pasted
 from limner.generators.image_files import as_address, encode_png
 from limner.generators.requests import SEEDS, GenerationRequest
 from limner.generators.training.doodle.pictograms import COLOURS, plural, read_nouns
 from limner.generators.vision.atoms import Atom, atoms_of
+from limner.generators.vision.missing_places import MissingPlace, place_of_missing
 from limner.generators.weights import without_weights
 
 MORE, MOST_WEIGHT = 0.3, 1.6
@@ -93,14 +95,24 @@ class ReadPicture:
         return self.reading.agreement, self.reading.nearness
 
 
+@dataclass(frozen=True)
+class PaintedPart:
+    """A part of a picture that a round paints again, white in the mask."""
+
+    picture: Image.Image
+    mask: Image.Image
+    place: MissingPlace
+
+
 @dataclass
 class Refinement:
     """One request that is painted, read back and painted again, until its pictures show the idea or its rounds end.
 
     The same request gives the same rounds. A round paints as many pictures as the first, from other seeds, with more
-    weight on the words that the best pictures lack; every second one starts from the best picture, if the model can.
-    ``weights`` are those of the next round, ``last_weights`` those of the last one; ``is_read`` is false as soon as
-    pictures could not be read.
+    weight on the words that the best pictures lack. The first round after that, and every second one, paints only the
+    ``part`` of the best picture that lacks a word, if it is known where that belongs (`where`); the others start from
+    the whole best picture, where the model can. ``weights`` are those of the next round, ``last_weights`` those of the
+    last one; ``is_read`` is false as soon as pictures could not be read. ``places`` are those that were painted again.
     """
 
     request: GenerationRequest
@@ -111,6 +123,8 @@ class Refinement:
     weights: dict[str, float] = field(default_factory=dict[str, float])
     last_weights: dict[str, float] = field(default_factory=dict[str, float])
     is_read: bool = True
+    part: PaintedPart | None = None
+    places: list[MissingPlace] = field(default_factory=list[MissingPlace])
 
     @property
     def best(self) -> list[ReadPicture]:
@@ -127,6 +141,22 @@ class Refinement:
         """The prompt of what is painted next."""
         return weighted(self.request.prompt, self.weights, weighs=self.card.weighs)
 
+    @property
+    def where(self) -> MissingPlace | None:
+        """Where the best picture that lacks a word lacks it, if the next round can paint that part."""
+        if self.is_over or not self._is_part_next:
+            return None
+        return place_of_missing(without_weights(self.idea), atoms_in(self.idea), self.lacking.reading.missing)
+
+    @property
+    def lacking(self) -> ReadPicture:
+        """The best picture that lacks a word."""
+        return next(one for one in self.best if one.reading.missing)
+
+    @property
+    def _is_part_next(self) -> bool:
+        return len(self.paintings) % 2 == 1 and self.card.masks and self.card.starts and not self.request.init_image
+
     def best_of(self, pictures: Sequence[ReadPicture]) -> list[ReadPicture]:
         """As many of the pictures as are kept, the best first; of equal ones the earlier."""
         return sorted(pictures, key=lambda one: one.rank, reverse=True)[: self.request.count]
@@ -138,12 +168,25 @@ class Refinement:
             return request
         seed = (request.seed + number * request.num_images_per_prompt) % SEEDS
         again = replace(request, prompt=self.prompt, seed=seed)
+        if self.part:
+            start, mask = (as_address(encode_png(one)) for one in (self.part.picture, self.part.mask))
+            return replace(again, init_image=start, mask=mask, strength=1.0)
         if number % 2 or request.init_image or not self.card.starts:
             return again
         return replace(again, init_image=as_address(encode_png(self.best[0].image)), strength=REPAINTED)
 
+    def whole(self, finished: Finished) -> Finished:
+        """A round's pictures with the rest of the picture of which they painted a part."""
+        if not (part := self.part):
+            return finished
+        images = [pasted(image, part.picture, part.mask, self.request) for image in finished.images]
+        return replace(finished, images=images)
+
     def take(self, finished: Finished, readings: Sequence[Reading]) -> None:
-        """Add the pictures of a round and what was read in them; without readings they could not be read."""
+        """Add the whole pictures of a round and what was read in them; without readings they could not be read."""
+        if self.part:
+            self.places.append(self.part.place)
+        self.part = None
         self.is_read = self.is_read and bool(readings)
         number = len(self.paintings)
         found = readings or [UNREAD] * len(finished.images)

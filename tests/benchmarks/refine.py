@@ -26,7 +26,9 @@ from limner.generators.training.evaluation.painting import Painting
 from limner.generators.training.kinds import PRETRAINED
 from limner.generators.vision.atoms import atoms_of
 from limner.generators.vision.clip import FolderImageTextModel
-from limner.generators.vision.read_back import ReadPicture, Refinement, atoms_in, read_back
+from limner.generators.vision.missing_places import mask_of
+from limner.generators.vision.read_back import PaintedPart, ReadPicture, Refinement, atoms_in, read_back
+from limner.generators.vision.segmentation import TextSegmentation, load_segmentation
 from tests.benchmarks.figures import show
 from tests.benchmarks.held_out import DOWNLOADS, read_seen, unseen_scenes
 
@@ -106,11 +108,20 @@ def _share_noticed(leads: Sequence[tuple[float, float]]) -> float:
 
 def refine(painting: Painting, model: FolderImageTextModel, asked: Sequence[Refinement]) -> list[Refinement]:
     """Paint all rounds of all requests, as the worker does."""
+    segmentation = load_segmentation(str(PRETRAINED / "segmentation"))
     while going := [one for one in asked if not one.is_over or not one.paintings]:
         done = painting.carry_out([one.next_request() for one in going], _tell)
         for one, finished in zip(going, done, strict=True):
-            one.take(finished, read_back(model, finished.images, one.idea))
+            whole = one.whole(finished)
+            one.take(whole, read_back(model, whole.images, one.idea))
+            one.part = _part(one, segmentation)
     return list(asked)
+
+
+def _part(one: Refinement, segmentation: TextSegmentation) -> PaintedPart | None:
+    place = None if isinstance(one, Unchanged) else one.where
+    mask = mask_of(place, one.lacking.image, segmentation.find) if place else None
+    return PaintedPart(one.lacking.image, mask, place) if place and mask else None
 
 
 def _tell(done: int, of: int) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from limner.bot import picture_actions, submit
 from limner.bot.app import App, open_app
@@ -16,7 +19,9 @@ from limner.bot.reasons import JobStatus
 from limner.bot.settings.settings import Settings
 from limner.bot.storage.tables.models import Job
 from limner.bot.ui.job import job_messages
+from limner.bot.worker.scoring_thread import ScoringThread
 from limner.generators.base import Event
+from limner.generators.vision.read_back import Reading
 from tests.bot.test_worker import AddingExpander, WatchedExecutor, ask, files, make_worker, row, running, tiny
 from tests.rows import asked, change, put_restyler
 
@@ -83,6 +88,29 @@ async def test_what_never_passes_keeps_the_best_and_says_what_is_missing(app: Ap
     with pytest.raises(BadOption, match="were refined in rounds"):
         await picture_actions.explain(app, job, 1, NOBODY)
     assert (await picture_actions.vary(app, job, 1, NOBODY, is_strong=True)).samples == 1
+
+
+async def test_a_thing_that_is_missing_on_its_side_is_painted_there_alone(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second picture is seen to have the dog; left of it are the first one's very pixels."""
+    seen: list[Image.Image] = []
+
+    async def read(_scoring: object, images: Sequence[Image.Image], _idea: str) -> list[Reading]:
+        seen.extend(images)
+        words = ("two", "red", "left of", "cats", "blue")
+        return [Reading(words, ("dog",), 0.5) if len(seen) == 1 else Reading((*words, "dog"), (), 0.6)]
+
+    monkeypatch.setattr(ScoringThread, "read_back", read)
+    job = await paint(app, await ask(app, f"{IDEA} --refine 3", expand="off"))
+    first, second = (np.asarray(image.convert("RGB"), int) for image in seen)
+    middle = first.shape[1] // 2
+    assert np.array_equal(first[:, :middle], second[:, :middle])
+    assert np.abs(first[:, middle:] - second[:, middle:]).max() > 2
+    assert (job.samples, len(job.images)) == (2, 1)
+    assert np.array_equal(np.asarray(app.images.open(job.images[0].sha256).convert("RGB")), second)
+    assert "Now all of it is seen. Further rounds: 1" in notes_of(app, job)
+    assert "Only a part of the best picture was painted again for: dog (right half)" in notes_of(app, job)
 
 
 async def test_what_cannot_be_read_back_is_painted_and_charged_once(app: App, settings: Settings) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from limner.generators.errors import ModelNotFound
-from limner.generators.training import kinds
+from limner.generators.training import preference_kinds
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.preferences import read_preferences
 from limner.generators.vision.clip import FolderImageTextModel
@@ -33,7 +33,7 @@ def write(folder: Path, *, members: int, each: int) -> Path:
 
 
 def train(pairs: Path, out: Path, model: Path) -> None:
-    kinds.preferences(argparse.Namespace(pairs=pairs, out=out, image_text_source=str(model)))
+    preference_kinds.preferences(argparse.Namespace(pairs=pairs, out=out, image_text_source=str(model)))
 
 
 def test_a_taste_is_learnt_and_known_of_people_who_were_kept_back(

@@ -14,6 +14,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.training.data.collect import FolderWriter, cut_square
 from limner.generators.training.data.picture_folder import open_picture
 from limner.generators.training.families.preferences import ChosenPair
@@ -25,6 +26,11 @@ class LikedPicture(NamedTuple):
     image: Image.Image
     text: str
     likes: int
+
+
+def square_side(card: ModelCard) -> int:
+    """Width and height of the squares that a model learns."""
+    return min(card.width, card.height)
 
 
 def write_liked(pictures: Iterable[LikedPicture], folder: Path, side: int) -> None:
