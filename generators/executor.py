@@ -8,7 +8,7 @@ import time
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from importlib.metadata import entry_points
-from typing import Protocol
+from typing import Any, Protocol
 
 from limner.generators.base import FIRST_BATCH, Event, Failed, Finished, ImageGenerator
 from limner.generators.cards.model_card import DAMAGED, ModelCard
@@ -230,6 +230,24 @@ class Executor:
         model = self._models.pop(key, None)
         if model is not None:
             self._generators[model].evict(key)
+
+    def compile_next(self) -> tuple[str, str] | None:
+        """Compile a loaded model for one more size of calls, if that is wanted and nothing is in flight.
+
+        Returns:
+            A model and what `limner.generators.diffusion.compile_trial` is to try before; None if there is nothing.
+        """
+        with self._device_is_ours:
+            for model in () if self._models else self.loaded:
+                compile_next = getattr(self._generators[model], "compile_next", None)
+                if compile_next and (asked := compile_next()):
+                    return model, asked
+        return None
+
+    def compile_tried(self, model: str, found: dict[str, Any] | None) -> None:
+        """Take the outcome of what `compile_next` asked to be tried; None if there is none."""
+        if model in self._generators:
+            self._generators[model].compile_tried(found)
 
     def close(self) -> None:
         """Drop all requests and free the device."""

@@ -92,7 +92,9 @@ def check_devices(devices: Collection[str]) -> None:
         )
 
 
-def check_models(settings: SettingFields, english: Collection[str], found: Collection[str]) -> None:
+def check_models(
+    settings: SettingFields, english: Collection[str], compiled: Collection[str], found: Collection[str]
+) -> None:
     """Refuse models, and settings about models, that cannot be meant; ``found`` are the names of all models."""
     if not settings.models and not settings.models_dir:
         raise SetupError(_("The setting `models` is empty; give at least one model as name = folder."))
@@ -108,6 +110,10 @@ def check_models(settings: SettingFields, english: Collection[str], found: Colle
     if strange := [name for name in english if name not in found]:
         raise SetupError(
             _("The setting `english_only` names {strange!r}, which is not among `models`.", strange=strange[0])
+        )
+    if strange := [name for name in compiled if settings.servers_paint or name not in found]:
+        raise SetupError(
+            _("The setting `compile` names {strange!r}, which is no model on this machine.", strange=strange[0])
         )
     is_known = all(name in found and kind in QUANTIZED for name, kind in settings.quantize.items())
     if not is_known or (settings.quantize and settings.servers_paint):

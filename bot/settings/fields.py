@@ -69,6 +69,10 @@ class SettingFields:
         "Number format of the weights: auto (float32 on the CPU, else half precision), float32, float16, bfloat16, or "
         "fastest (measured on the device).",
     )
+    compile: str = setting(
+        "",
+        "Models, with commas, that an idle worker compiles for calls of 1, 2, 4 and 8 samples, where that saves time.",
+    )
     offload: str = setting("none", "Move weights off the GPU between uses: none, model or sequential.")
     max_batch: str = setting(
         "auto",
@@ -240,6 +244,11 @@ class SettingFields:
     def measured_file(self) -> Path:
         """The file with measurements of models on this machine."""
         return self.data / "cache" / "measured.json"
+
+    @property
+    def compile_cache(self) -> Path:
+        """The folder of compiled code."""
+        return self.data / "cache" / "compiled"
 
 
 def setting_names() -> list[str]:

@@ -32,11 +32,13 @@ class OfferedModels:
     Args:
         settings: what names them.
         english: names of models that read English only.
+        compiled: names of models that are compiled.
     """
 
-    def __init__(self, settings: SettingFields, english: Collection[str]) -> None:
+    def __init__(self, settings: SettingFields, english: Collection[str], compiled: Collection[str]) -> None:
         self._settings = settings
         self._english = english
+        self._compiled = compiled
         self._local = find_models(settings.models, settings.models_dir)
         self._damaged = self._found_damaged()
         self._now: _Read | None = None
@@ -103,6 +105,7 @@ class OfferedModels:
             server = ImagesServer(addresses(settings.images_url), settings.images_api_key, settings.images_timeout)
             return card_of_server(name, source, settings.data, settings.executor, server)
         more: dict[str, Any] = {"english_only": True} if name in self._english else {}
+        more |= {"compile_cache": str(settings.compile_cache)} if name in self._compiled else {}
         more |= {"quantize": settings.quantize[name]} if name in settings.quantize else {}
         card = card_with_files(name, source, settings.data, stamp=stamp, **more)
         if card.quantize and card.kind != "diffusion":

@@ -56,7 +56,7 @@ class Settings(SettingFields):
         check_values(self)
         _read = self.safety_classifier_entry
         check_devices(self.devices)
-        check_models(self, self._english, self._offered_models.names)
+        check_models(self, self._english, self._compiled, self._offered_models.names)
         _read = self.weights_of_servers, self.weights_of_roles, self.encryption_keys
 
     @cached_property
@@ -144,11 +144,15 @@ class Settings(SettingFields):
 
     @cached_property
     def _offered_models(self) -> OfferedModels:
-        return OfferedModels(self, self._english)
+        return OfferedModels(self, self._english, self._compiled)
 
     @cached_property
     def _english(self) -> list[str]:
-        return [name.strip() for name in self.english_only.split(",") if name.strip()]
+        return _names(self.english_only)
+
+    @property
+    def _compiled(self) -> list[str]:
+        return _names(self.compile)
 
     @property
     def offered(self) -> dict[str, ModelCard]:
@@ -206,3 +210,8 @@ class Settings(SettingFields):
     def using(self, **changes: Any) -> Self:
         """A copy with some settings changed."""
         return replace(self, **changes)
+
+
+def _names(text: str) -> list[str]:
+    """Names between commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]

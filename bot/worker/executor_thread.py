@@ -105,6 +105,14 @@ class ExecutorThread:
         """Load a model in advance."""
         await self._call(self._warm_up, card, key)
 
+    async def compile_next(self) -> tuple[str, str] | None:
+        """Compile for one more size of calls: `Executor.compile_next`."""
+        return await self._call(self._executor.compile_next)
+
+    async def compile_tried(self, model: str, found: dict[str, Any] | None) -> None:
+        """Take the outcome of a trial."""
+        await self._call(self._executor.compile_tried, model, found)
+
     async def close(self) -> None:
         """Free the device, if it responds; the process exits next."""
         if self.is_open and self._limit.seconds == math.inf:

@@ -22,6 +22,7 @@ from limner.bot.worker.explanations import Explanations, from_explanation
 from limner.bot.worker.failures import STUMBLED, charge, end_failed, guarded
 from limner.bot.worker.heartbeat import Heartbeat
 from limner.bot.worker.housekeeping import classify_again, tidy, trim
+from limner.bot.worker.idle_compiling import IdleCompiling
 from limner.bot.worker.in_flight import InFlightJobs
 from limner.bot.worker.other_jobs import describe, enlarge, finish_given
 from limner.bot.worker.picture_embeddings import OlderPictures
@@ -42,6 +43,8 @@ POLL_SECONDS = 1.0
 """Longest wait of a queued job for a worker that no wake-up reaches."""
 EMBED_SECONDS = 0.5
 """Pause between two times that an idle worker embeds a few pictures, which take 25 processor milliseconds each."""
+COMPILE_SECONDS = 1.0
+"""Pause between two sizes of calls that an idle worker compiles for, so that a job which comes meanwhile is next."""
 REPORT_SECONDS = 0.25
 """Interval between two writes of the steps taken."""
 PREVIEW_SECONDS = 2.0
@@ -94,6 +97,7 @@ class Worker:
         self._heartbeat = Heartbeat(app, worker_id, self._in_flight)
         self._reports = Reports(app, classifier, worker_id)
         self._older_pictures = OlderPictures(app, scoring)
+        self._compiling = IdleCompiling(executor, app.settings)
         self._cold = True
         self._warming: asyncio.Task[None] | None = None
         self._opening: asyncio.Task[None] | None = None
@@ -127,6 +131,7 @@ class Worker:
             asyncio.create_task(_repeat(self._sign_in, REPORT_SECONDS), name="sign-in"),
             asyncio.create_task(_repeat(self._classify_again, POLL_SECONDS), name="look-again"),
             asyncio.create_task(_repeat(self._embed_older, EMBED_SECONDS), name="embed-older"),
+            asyncio.create_task(_repeat(self._compile, COMPILE_SECONDS), name="compile"),
             asyncio.create_task(_repeat(lambda: tidy(self._app), TIDY_SECONDS), name="tidy"),
             asyncio.create_task(_repeat(lambda: trim(self._app), TRIM_SECONDS), name="trim"),
             asyncio.create_task(_repeat(lambda: merge_index(self._app.database), MERGE_SECONDS), name="merge"),
@@ -374,9 +379,15 @@ class Worker:
 
     async def _embed_older(self) -> None:
         """Embed pictures of earlier requests while there is nothing to paint."""
-        is_warm = not self._cold and (self._warming is None or self._warming.done())
-        if is_warm and self._in_flight.is_empty:
+        if self._has_nothing_to_do():
             await self._older_pictures.embed()
+
+    async def _compile(self) -> None:
+        await self._compiling.advance(self._has_nothing_to_do)
+
+    def _has_nothing_to_do(self) -> bool:
+        is_warm = not self._cold and (self._warming is None or self._warming.done())
+        return is_warm and self._in_flight.is_empty
 
     async def _classify_again(self) -> None:
         await classify_again(self._app, self._classifier)

@@ -44,6 +44,7 @@ NOT_SAID = {
     "source",
     "server",
     "stamp",
+    "compile_cache",
     "prompt_width",
     "problem",
     "samplers",
@@ -174,6 +175,8 @@ class ModelCard:
     """The file of the autoencoder that replaces its own, if any."""
     quantize: str = ""
     """How its weights are kept: int8, nf4, or empty for as they are."""
+    compile_cache: str = ""
+    """The folder of compiled code, if its denoiser is compiled where that saves time."""
     stamp: str = ""
     """Another text once its files are others; empty where nobody looks."""
     problem: str = ""

@@ -85,7 +85,7 @@ class BatchSize:
             self._settled = seconds > LONG_SECONDS and not self._is_doubted
         if len(self._larger) > MOST_TIMED_CALLS:
             self._larger.pop(0)  # one request may be as large as two smaller calls, so that none of those is made
-        if _is_enough(self._larger) and _is_enough(self._smaller):
+        if is_enough(self._larger) and is_enough(self._smaller):
             self._decide()
 
     def ran_out(self, fits: int) -> None:
@@ -195,7 +195,7 @@ def seconds_a_step(painting: Generator[None]) -> float:
     """Seconds of the fastest step, without the first one, in which libraries initialise."""
     next(painting)
     times: list[float] = []
-    while not _is_enough(times) and (not times or times[-1] <= LONG_SECONDS):
+    while not is_enough(times) and (not times or times[-1] <= LONG_SECONDS):
         started = time.perf_counter()
         next(painting)
         times.append(time.perf_counter() - started)
@@ -203,7 +203,7 @@ def seconds_a_step(painting: Generator[None]) -> float:
     return min(times)
 
 
-def _is_enough(seconds: Sequence[float]) -> bool:
+def is_enough(seconds: Sequence[float]) -> bool:
     """Whether so many timed calls of one size tell how long it takes."""
     fastest = sorted(seconds)[:2]
     return len(seconds) == MOST_TIMED_CALLS or (len(seconds) >= TIMED_CALLS and fastest[1] < (1 + GAIN) * fastest[0])

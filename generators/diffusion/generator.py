@@ -6,7 +6,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,6 +28,7 @@ from limner.generators.diffusion.batch_size import (
     seconds_a_step,
     timed_request,
 )
+from limner.generators.diffusion.compiled_blocks import Compilation, CompiledBlocks, measure_sizes
 from limner.generators.diffusion.decoder import Decoder
 from limner.generators.diffusion.flight import Flight
 from limner.generators.diffusion.formats import FASTEST, Format, fastest_format
@@ -84,6 +86,8 @@ class DiffusionGenerator:
         self._flights: dict[str, Flight] = {}
         self._budget: Budget | None = None
         self._batch = BatchSize(card, ladder.pixels, samples_in(card, ladder.pixels))
+        self._compilation: Compilation | None = None
+        self._running: Callable[[], AbstractContextManager[None]] = nullcontext
 
     @classmethod
     def load(
@@ -128,7 +132,24 @@ class DiffusionGenerator:
             chosen = Format(str(pick_dtype(dtype, where)).removeprefix("torch."))
         generator = load(chosen)
         generator._measure(where, offload, max_batch, measured)
+        generator._plan_compilation(where, offload, chosen, measured)
         return generator
+
+    @classmethod
+    def measure_compiled(
+        cls, card: ModelCard, device: torch.device, weights_format: Format, sizes: Sequence[int]
+    ) -> dict[int, float]:
+        """Load a model, and measure what calls of these sizes take when compiled: parts of the uncompiled time.
+
+        Raises:
+            GenerationError: it cannot be loaded.
+            CompileError: it cannot be compiled, or a size does not fit.
+            OSError: the folder of compiled code has no room.
+        """
+        generator = cls._load(card, device, weights_format, offload="none", max_batch=max(sizes), previews=0.0)
+        blocks = CompiledBlocks(generator._pipelines.loaded)
+        generator._running = blocks.running
+        return measure_sizes(card, blocks, sizes, generator._try_out)
 
     @classmethod
     def _load(
@@ -250,6 +271,15 @@ class DiffusionGenerator:
         """Move the weights to main memory ("cpu") or back; requests in flight continue afterwards."""
         self._pipelines.move(pick_device(device))
 
+    def compile_next(self) -> str:
+        """Compile the denoiser for one more size of calls, while nothing is in flight (`Compilation.advance`)."""
+        return self._compilation.advance(self._try_out) if self._compilation else ""
+
+    def compile_tried(self, found: dict[str, Any] | None) -> None:
+        """Take the outcome of what `compile_next` asked to be tried (`Compilation.tried`)."""
+        if self._compilation:
+            self._compilation.tried(found)
+
     def close(self) -> None:
         """Free the device; the generator cannot be used any more."""
         for key in list(self._flights):
@@ -282,6 +312,18 @@ class DiffusionGenerator:
             return
         self._batch = measured_batch(card, ladder.pixels, max_batch, measured, key, self._try_out)
 
+    def _plan_compilation(self, device: torch.device, offload: str, weights_format: Format, measured: Measured) -> None:
+        """Compile the denoiser later, if the operator wants that and the model's layers stay where they are."""
+        card, pipe = self._card, self._pipelines.loaded
+        if not (card.compile_cache and offload == "none" and self._pipelines.stepwise and CompiledBlocks.fits(pipe)):
+            return
+        load = {"device": str(device), "format": weights_format, "bytes": sum(weights(pipe))}
+        key = f"{title_of(device)}|{card.source}|{card.width}x{card.height}|{card.quantize}|{weights_format.name}"
+        key += f"|torch {torch.__version__}|diffusers {diffusers.__version__}"
+        samples = samples_in(card, self._ladder.pixels)
+        self._compilation = Compilation(card, pipe, load, samples, measured, key)
+        self._running = self._compilation.blocks.running
+
     def _pace(self) -> float:
         """Seconds of a step for each sample of a call of `FIRST_BATCH`; the generator is closed then."""
         samples = min(FIRST_BATCH, samples_in(self._card, self._ladder.pixels))
@@ -308,7 +350,8 @@ class DiffusionGenerator:
         except (BadRequest, OutOfMemory) as error:
             return [error] * len(flights)
         started = time.perf_counter()
-        answers = self._denoiser.answers(calls, pixels)
+        with self._running():
+            answers = self._denoiser.answers(calls, pixels)
         asked, rows = sum(map(_asked, flights, calls)), sum(call.rows for call in calls)
         if (fitted := self._ladder.rows(pixels, decoding=False)) >= rows:
             self._batch.took(asked, rows, time.perf_counter() - started)

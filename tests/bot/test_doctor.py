@@ -6,6 +6,7 @@ import re
 import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -287,18 +288,25 @@ async def test_model_folders_are_looked_into(
     for name in ("config.json", "unet.bin"):
         (tmp_path / "pickled" / "unet" / name).write_text("{}")
     models = [f'{name} = "{(tmp_path / name).as_posix()}"' for name in ("empty", "pickled")]
-    lines = ['dtype = "fastest"', "[models]", *models, 'hub = "somebody/no-such-model"']
+    lines = ['dtype = "fastest"', 'compile = "hub,pickled"', "[models]", *models, 'hub = "somebody/no-such-model"']
     (settings.data / "limner.toml").write_text("\n".join(lines))
     measured, key = Measured(settings.measured_file), "cpu with 2 cores|somebody/no-such-model|512x512"
     measured.put("batch", key, 8)
     measured.put("formats", f"{key}|torch 2", {"chosen": "bfloat16", "seconds": {"float32": 0.3, "bfloat16": 0.2}})
     measured.put("formats", f"{key}|torch 1", {"chosen": "float32"})
+    here = f"|torch {version('torch')}|diffusers {version('diffusers')}"
+    measured.put("compiled", f"{key}{here}", {"sizes": [1, 4], "times": {"1": 0.8, "2": 0.96, "4": 0.5}})
+    measured.put("compiled", f"{key}|torch 1|diffusers 1", {"sizes": [1], "times": {"1": 0.1}})
+    measured.put("compiled", f"gpu|somebody/no-such-model|512x512{here}", {"sizes": [], "times": {"1": 0.97}})
     _, said = await findings(capsys, settings.data)
-    seen = [check["what"] for check in said["checks"] if check["what"].startswith("model hub on cpu with 2 cores: ")]
-    assert [what.partition(": ")[2] for what in seen] == [
-        "8 samples in a call",
-        "bfloat16, 1.50 times as fast as the usual format",
+    seen = [check["what"] for check in said["checks"] if check["what"].startswith("model hub on ")]
+    assert [what.partition(" on ")[2] for what in seen] == [
+        "cpu with 2 cores: 8 samples in a call",
+        "cpu with 2 cores: bfloat16, 1.50 times as fast as the usual format",
+        "cpu with 2 cores: compiled for calls of 1, 4 samples, 1.25, 2.00 times as fast",
+        "gpu: compiling saves no time and is off",
     ]
+    assert found(said, "model pickled: what compiling saves is measured")["status"] == "ok"
     assert "no model_index.json" in found(said, "model empty")["what"]
     assert "no safetensors" in found(said, "model pickled")["what"]
     assert found(said, "model hub")["status"] == "warn"

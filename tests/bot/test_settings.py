@@ -218,7 +218,7 @@ def test_a_broken_model_costs_itself_only_and_is_named_with_its_line(tmp_path: P
         _ = Settings(data=tmp_path, models={"broken": str(broken)}).default_card
 
 
-def test_weights_in_fewer_bits_are_for_models_that_can(tmp_path: Path):
+def test_weights_in_fewer_bits_and_compiled_code_are_for_models_that_can(tmp_path: Path):
     models = {"doodle": "pretrained:doodle", "gan": "pretrained:digits-gan"}
     settings = Settings(data=tmp_path, models=models, quantize={"doodle": "int8"})
     settings.check()
@@ -227,6 +227,12 @@ def test_weights_in_fewer_bits_are_for_models_that_can(tmp_path: Path):
     for wrong in ({"doodle": "int4"}, {"other": "int8"}):
         with pytest.raises(SetupError, match="must be a list of model = int8, fp8 or nf4"):
             settings.using(quantize=wrong).check()
+    compiled = settings.using(compile="gan, doodle")
+    compiled.check()
+    assert compiled.cards["doodle"].compile_cache == str(tmp_path / "cache" / "compiled")
+    assert settings.cards["doodle"].compile_cache == ""
+    with pytest.raises(SetupError, match="`compile` names 'other', which is no model on this machine"):
+        settings.using(compile="doodle,other").check()
 
 
 @pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])

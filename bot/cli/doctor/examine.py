@@ -11,7 +11,17 @@ from collections.abc import AsyncIterator
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from limner.bot.cli.doctor import comfy, embeddings, encryption, machine, models, servers, signing, text_classifier
+from limner.bot.cli.doctor import (
+    comfy,
+    embeddings,
+    encryption,
+    machine,
+    models,
+    servers,
+    signing,
+    speed,
+    text_classifier,
+)
 from limner.bot.cli.doctor.check import Check
 from limner.bot.cli.doctor.discord_rights import discord_rights
 from limner.bot.cli.permissions import DISCORD, invite_link
@@ -76,7 +86,7 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     measured = Measured(settings.measured_file)
     for card in settings.cards.values():
         yield models.image_model(card, tried.get(card.name))
-        for check in (*models.references(card), *models.measured(card, measured, settings.dtype)):
+        for check in (*models.references(card), *speed.measured(card, measured, settings.dtype)):
             yield check
     yield await models.language_model(settings)
     yield await models.safety_classifier(settings)

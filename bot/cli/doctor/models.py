@@ -21,7 +21,6 @@ from limner.generators.cards.checkpoints.checkpoint import is_checkpoint
 from limner.generators.cards.configuration import source_fault
 from limner.generators.cards.lora_files import LoraFiles
 from limner.generators.cards.model_card import ModelCard
-from limner.generators.measured import Measured
 
 
 def image_model(card: ModelCard, tried: dict[str, Any] | None) -> Check:
@@ -104,38 +103,6 @@ def references(card: ModelCard) -> Iterator[Check]:
     loras = card.loras.faults() if isinstance(card.loras, LoraFiles) else ()
     for fault in (*card.reference_faults, *loras):
         yield Check("warn", _("model {card}: {what}", card=card.name, what=stored(fault.what)), stored(fault.mend))
-
-
-def measured(card: ModelCard, kept: Measured, dtype: str) -> Iterator[Check]:
-    """What was measured of an image model on its devices, and what that brought."""
-    for device, samples in _measured("batch", card, kept):
-        what = _(
-            "model {card} on {device}: {samples} samples in a call", card=card.name, device=device, samples=samples
-        )
-        yield Check("ok", what)
-    for device, value in _measured("formats", card, kept) if dtype == "fastest" else ():
-        match value:
-            case {"chosen": str(chosen), "seconds": dict()} if chosen in value["seconds"]:
-                times: dict[str, float] = value["seconds"]
-                gain = decimal(next(iter(times.values())) / times[chosen], 2)
-                what = _(
-                    "model {card} on {device}: {chosen}, {gain} times as fast as the usual format",
-                    card=card.name,
-                    device=device,
-                    chosen=chosen,
-                    gain=gain,
-                )
-                yield Check("ok", what)
-            case _damaged:
-                pass
-
-
-def _measured(subject: str, card: ModelCard, kept: Measured) -> Iterator[tuple[str, Any]]:
-    """The devices on which a model was measured, and what was found."""
-    for key, value in kept.all(subject).items():
-        device, _bar, rest = key.partition("|")
-        if rest.startswith(f"{card.source}|"):
-            yield device, value
 
 
 def _dialect(card: ModelCard) -> str:
