@@ -18,6 +18,7 @@ from limner.bot.storage.tables.models import Image, Job
 from limner.bot.ui.review import review_poster
 from limner.bot.worker.prepare import settle_input
 from limner.generators.base import Expansion
+from tests.other_clients import told as told_of
 from tests.reviewing import card, carded, choose_channel, press, settled, told
 from tests.rows import asked, listed, put_references, put_restyler, seen
 from tests.simulated_discord import World, png
@@ -110,6 +111,23 @@ async def referred(world: World) -> Job:
     return await world.newest()
 
 
+async def of_file(world: World, command: str, **options: str) -> Job:
+    await world.ada.slash(world.channel, command, picture=UPLOAD["image"], **options)
+    return await world.newest()
+
+
+async def opened(world: World, label: str, values: dict[str, Any] | None = None) -> Job:
+    """What is made by a button, and its form, of a picture that was made from one."""
+    job = await from_upload(world)
+    shown = await world.ada.click(world.message(job), custom_id=f"limner:picture:{job.id}:1")
+    assert shown.response
+    result = await world.ada.click(shown.response, label=label)
+    if values is not None:
+        result = await world.ada.submit_modal(result, values)
+    assert not result.ephemeral, told_of(result)
+    return await world.newest()
+
+
 DOORS: dict[str, Callable[[World], Awaitable[Job]]] = {
     "/imagine image:": lambda world: world.imagine(**UPLOAD),
     "/imagine sref:": lambda world: world.imagine(sref=UPLOAD["image"]),
@@ -122,6 +140,11 @@ DOORS: dict[str, Callable[[World], Awaitable[Job]]] = {
     "Upscale": lambda world: again(world, "Upscale"),
     "Reroll": lambda world: again(world, "Reroll"),
     "Raw": lambda world: again(world, "Raw"),
+    "Vary": lambda world: opened(world, "Vary strong"),
+    "Adjust": lambda world: opened(world, "Adjust"),
+    "Animate": lambda world: opened(world, "Animate", {"motion": ["pulse"], "frames": ["8"]}),
+    "/upscale": lambda world: of_file(world, "upscale"),
+    "/enhance": lambda world: of_file(world, "enhance", adjustment="contrast"),
     "Upscale of a reroll": lambda world: twice(world, "Reroll", "Upscale"),
     "Reroll of an upscaled one": lambda world: twice(world, "Upscale", "Reroll"),
 }
