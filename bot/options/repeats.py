@@ -22,6 +22,7 @@ MADE_WITH = {
     "ControlNet hashes": N_("the ControlNet's files"),
     "Scheduler": N_("the scheduler"),
     "Weights": N_("the weights' precision"),
+    "Attention": N_("how attention is computed"),
     "Device": N_("the device"),
     "torch": "torch",
     "diffusers": "diffusers",
@@ -62,6 +63,7 @@ def made_with(card: ModelCard, request: GenerationRequest, device: str, revision
         "ControlNet hashes": _hashes(revisions, {**nets}),
         "Scheduler": scheduler_class(card, request.scheduler),
         "Weights": card.quantize,
+        "Attention": card.attention if "sage" in card.attention else "",
         "Device": device.split(":")[0],
         **{name: version(name) for name in LIBRARIES},
     }

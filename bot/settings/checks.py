@@ -12,7 +12,7 @@ from limner.bot.errors import SetupError
 from limner.bot.quantities import rounded
 from limner.bot.settings.fields import SettingFields
 from limner.bot.translation import N_, _
-from limner.generators.cards.card_schema import QUANTIZED
+from limner.generators.cards.card_schema import ATTENTION, QUANTIZED
 
 LEAST_WEIGHT, MOST_WEIGHT = 0.01, 100
 MOST_CANDIDATES = 8
@@ -119,6 +119,15 @@ def check_models(
     if not is_known or (settings.quantize and settings.servers_paint):
         raise SetupError(
             _("The setting `quantize` must be a list of model = int8, fp8 or nf4, of models on this machine.")
+        )
+    is_known = all(name in found and kind in ATTENTION for name, kind in settings.attention.items())
+    if not is_known or (settings.attention and settings.servers_paint):
+        raise SetupError(
+            _(
+                "The setting `attention` must be a list of model = {names}, of models on this machine; kernels that "
+                "diffusers would download are not loaded.",
+                names=", ".join(ATTENTION),
+            )
         )
     if settings.servers_paint:
         _check_images(settings)

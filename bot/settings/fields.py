@@ -69,6 +69,9 @@ class SettingFields:
         "Number format of the weights: auto (float32 on the CPU, else half precision), float32, float16, bfloat16, or "
         "fastest (measured on the device).",
     )
+    attention: dict[str, str] = table(
+        {}, "What computes the attention of models' denoisers, where it is quicker: model = diffusers' name, as flash."
+    )
     compile: str = setting(
         "",
         "Models, with commas, that an idle worker compiles for calls of 1, 2, 4 and 8 samples, where that saves time.",

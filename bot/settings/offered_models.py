@@ -107,6 +107,7 @@ class OfferedModels:
         more: dict[str, Any] = {"english_only": True} if name in self._english else {}
         more |= {"compile_cache": str(settings.compile_cache)} if name in self._compiled else {}
         more |= {"quantize": settings.quantize[name]} if name in settings.quantize else {}
+        more |= {"attention": settings.attention[name]} if name in settings.attention else {}
         card = card_with_files(name, source, settings.data, stamp=stamp, **more)
         if card.quantize and card.kind != "diffusion":
             raise BadText(_("The model {model} keeps its weights as they are; take it out of `quantize`.", model=name))

@@ -27,6 +27,13 @@ NUMBERS = {
 }
 """Number fields: whether they are whole, and their range."""
 QUANTIZED = ("int8", "fp8", "nf4")
+ATTENTION = (
+    *("flex", "_native_cudnn", "_native_efficient", "_native_flash", "_native_math", "_native_npu", "_native_xla"),
+    *("flash", "flash_varlen", "_flash_3", "_flash_varlen_3", "xformers", "sage", "sage_varlen"),
+    *("_sage_qk_int8_pv_fp8_cuda", "_sage_qk_int8_pv_fp8_cuda_sm90"),
+    *("_sage_qk_int8_pv_fp16_cuda", "_sage_qk_int8_pv_fp16_triton"),
+)
+"""diffusers' attention backends beside torch's, without those whose kernels it downloads (`..._hub`)."""
 """How weights can be kept in fewer bits."""
 SWITCHES = (
     *("english_only", "restyles", "leaves_out", "starts", "masks", "needs_picture", "other_sizes", "is_tryout"),

@@ -44,6 +44,7 @@ NOT_SAID = {
     "source",
     "server",
     "stamp",
+    "attention",
     "compile_cache",
     "prompt_width",
     "problem",
@@ -175,6 +176,8 @@ class ModelCard:
     """The file of the autoencoder that replaces its own, if any."""
     quantize: str = ""
     """How its weights are kept: int8, nf4, or empty for as they are."""
+    attention: str = ""
+    """What computes its denoiser's attention where that is quicker: one of `ATTENTION`, or empty for torch's."""
     compile_cache: str = ""
     """The folder of compiled code, if its denoiser is compiled where that saves time."""
     stamp: str = ""

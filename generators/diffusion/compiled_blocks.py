@@ -21,6 +21,7 @@ from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.batch_size import GAIN, MOST_TIMED_CALLS, is_enough, timed_request
+from limner.generators.diffusion.pipelines import denoiser_of
 from limner.generators.errors import GenerationError, error_site
 from limner.generators.measured import Measured
 from limner.generators.requests import GenerationRequest
@@ -175,7 +176,7 @@ class Compilation:
     @property
     def _asked(self) -> str:
         card = self._card
-        said = {name: getattr(card, name) for name in ("width", "height", "guidance_scale", "quantize")}
+        said = {name: getattr(card, name) for name in ("width", "height", "guidance_scale", "quantize", "attention")}
         asked = {"name": card.name, "source": card.source, "card": {**said, "compile_cache": card.compile_cache}}
         return json.dumps({**asked, "sizes": self._sizes, "key": self._key, **self._load})
 
@@ -193,11 +194,6 @@ class Compilation:
             log.info("blocks_compiled model=%s samples=%d seconds=%.1f", self._card.name, size, seconds)
         finally:
             painting.close()
-
-
-def denoiser_of(pipe: DiffusionPipeline) -> Any:
-    """The pipeline's UNet or transformer."""
-    return getattr(pipe, "unet", None) or pipe.transformer
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from limner.generators.base import FIRST_BATCH, Event, Failed, Finished, Preview
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.device import pick_device, title_of
 from limner.generators.diffusion.admission import Admission
+from limner.generators.diffusion.attention_backends import choose_backend, set_backend
 from limner.generators.diffusion.autoencoders import replace_autoencoder
 from limner.generators.diffusion.batch_size import (
     BatchSize,
@@ -132,7 +134,7 @@ class DiffusionGenerator:
             chosen = Format(str(pick_dtype(dtype, where)).removeprefix("torch."))
         generator = load(chosen)
         generator._measure(where, offload, max_batch, measured)
-        generator._plan_compilation(where, offload, chosen, measured)
+        generator._speed_up(where, offload, chosen, measured)
         return generator
 
     @classmethod
@@ -141,6 +143,8 @@ class DiffusionGenerator:
     ) -> dict[int, float]:
         """Load a model, and measure what calls of these sizes take when compiled: parts of the uncompiled time.
 
+        Its attention is computed as the card says, without measuring that.
+
         Raises:
             GenerationError: it cannot be loaded.
             CompileError: it cannot be compiled, or a size does not fit.
@@ -148,6 +152,8 @@ class DiffusionGenerator:
         """
         generator = cls._load(card, device, weights_format, offload="none", max_batch=max(sizes), previews=0.0)
         blocks = CompiledBlocks(generator._pipelines.loaded)
+        if card.attention:
+            set_backend(generator._pipelines.loaded, card.attention)
         generator._running = blocks.running
         return measure_sizes(card, blocks, sizes, generator._try_out)
 
@@ -312,17 +318,25 @@ class DiffusionGenerator:
             return
         self._batch = measured_batch(card, ladder.pixels, max_batch, measured, key, self._try_out)
 
-    def _plan_compilation(self, device: torch.device, offload: str, weights_format: Format, measured: Measured) -> None:
-        """Compile the denoiser later, if the operator wants that and the model's layers stay where they are."""
+    def _speed_up(self, device: torch.device, offload: str, weights_format: Format, measured: Measured) -> None:
+        """Compute attention as the operator says, if that is quicker, and plan to compile the denoiser."""
         card, pipe = self._card, self._pipelines.loaded
-        if not (card.compile_cache and offload == "none" and self._pipelines.stepwise and CompiledBlocks.fits(pipe)):
+        if not self._pipelines.stepwise:
             return
-        load = {"device": str(device), "format": weights_format, "bytes": sum(weights(pipe))}
         key = f"{title_of(device)}|{card.source}|{card.width}x{card.height}|{card.quantize}|{weights_format.name}"
-        key += f"|torch {torch.__version__}|diffusers {diffusers.__version__}"
-        samples = samples_in(card, self._ladder.pixels)
-        self._compilation = Compilation(card, pipe, load, samples, measured, key)
-        self._running = self._compilation.blocks.running
+        libraries = f"torch {torch.__version__}|diffusers {diffusers.__version__}"
+        if card.attention:
+            keyed = f"{key}|{card.attention}|{libraries}"
+            used = choose_backend(card.name, card.attention, pipe, self._seconds_a_step, measured, keyed)
+            card, key = replace(card, attention=used), f"{key}|{used}"
+        if card.compile_cache and offload == "none" and CompiledBlocks.fits(pipe):
+            load = {"device": str(device), "format": weights_format, "bytes": sum(weights(pipe))}
+            samples = samples_in(card, self._ladder.pixels)
+            self._compilation = Compilation(card, pipe, load, samples, measured, f"{key}|{libraries}")
+            self._running = self._compilation.blocks.running
+
+    def _seconds_a_step(self) -> float:
+        return seconds_a_step(self._try_out(timed_request(self._card, self._batch.samples)))
 
     def _pace(self) -> float:
         """Seconds of a step for each sample of a call of `FIRST_BATCH`; the generator is closed then."""

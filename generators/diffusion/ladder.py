@@ -9,8 +9,12 @@ import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import torch
 from accelerate.utils.memory import clear_device_cache
+from diffusers.hooks.group_offloading import apply_group_offloading
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+
+from limner.generators.diffusion.pipelines import denoiser_of
 
 log = logging.getLogger(__name__)
 
@@ -19,8 +23,9 @@ class Ladder:
     """Where a generator stands between all in one call and the last resort when the device runs out of memory.
 
     The rungs: calls of as many samples as ``pixels`` allows; half as many, down to one row; for one picture that cannot
-    be decoded, its decoding in tiles; the models that are not in use in main memory. A request fails below the last
-    rung only. What worked stays until `climb`, so that a failure is paid for once.
+    be decoded, its decoding in tiles; the models that are not in use in main memory; all weights but those of the layer
+    that is computed. A request fails below the last rung only. What worked stays until `climb`, so that a failure is
+    paid for once.
 
     Args:
         pipe: the pipeline; its VAE learns to tile, itself to offload.
@@ -31,6 +36,7 @@ class Ladder:
     def __init__(self, pipe: DiffusionPipeline, pixels: int, *, can_offload: bool) -> None:
         self.pixels = pixels
         self.can_offload = can_offload
+        self._can_offload_layers = can_offload
         self._pipe = pipe
         self.climb()
 
@@ -63,7 +69,7 @@ class Ladder:
                 self._denoised = rows // 2 * pixels
             log.warning("memory_short then=smaller_calls rows=%d pixels=%d", rows // 2, pixels)
             return True
-        return (decoding and self._tile(pixels)) or self._offload()
+        return (decoding and self._tile(pixels)) or self._offload() or self._offload_layers()
 
     @contextmanager
     def tiling(self, pixels: int) -> Iterator[None]:
@@ -95,3 +101,24 @@ class Ladder:
         self._pipe.enable_model_cpu_offload(device=self._pipe._execution_device)
         log.warning("memory_short then=offload")
         return True
+
+    def _offload_layers(self) -> bool:
+        """Keep all weights but the computed layer's in main memory; a GPU fetches the denoiser's next meanwhile."""
+        if not self._can_offload_layers or not offloads_layers(self._pipe):
+            return False
+        self._can_offload_layers = False
+        device, pipe = self._pipe._execution_device, self._pipe
+        pipe.remove_all_hooks()
+        pipe._all_hooks = []  # or the pipeline would offload whole models again after each picture
+        for part in pipe.components.values():
+            if isinstance(part, torch.nn.Module):
+                streams = device.type == "cuda" and part is denoiser_of(pipe)
+                apply_group_offloading(part.to("cpu"), device, offload_type="leaf_level", use_stream=streams)
+        log.warning("memory_short then=offload_layers")
+        return True
+
+
+def offloads_layers(pipe: DiffusionPipeline) -> bool:
+    """Whether the weights of each layer can be moved by themselves (diffusers' group offloading)."""
+    parts = [part for part in pipe.components.values() if isinstance(part, torch.nn.Module)]
+    return all(getattr(part, "_supports_group_offloading", True) for part in parts)

@@ -15,6 +15,7 @@ import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.diffusion.ladder import offloads_layers
 from limner.generators.diffusion.meters import Meter, meter_of
 from limner.generators.errors import BadRequest, GenerationError, error_site
 from limner.generators.measured import Measured
@@ -198,9 +199,12 @@ def _peaks(meter: Meter, painting: Iterator[None]) -> tuple[int, int]:
 
 
 def releasable(pipe: DiffusionPipeline) -> int:
-    """Bytes of weights that leave the device when only the largest of the pipeline's models stays on it."""
+    """Bytes of weights that leave the device when only the largest of the pipeline's models stays there, or layer."""
     sizes = weights(pipe)
-    return sum(sizes) - max(sizes)
+    if not offloads_layers(pipe):
+        return sum(sizes) - max(sizes)
+    models = [model for model in pipe.components.values() if isinstance(model, torch.nn.Module)]
+    return sum(sizes) - max(one.numel() * one.element_size() for model in models for one in model.parameters())
 
 
 def weights(pipe: DiffusionPipeline) -> list[int]:

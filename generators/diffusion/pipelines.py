@@ -286,6 +286,11 @@ def read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
     return pipe
 
 
+def denoiser_of(pipe: DiffusionPipeline) -> Any:
+    """The pipeline's UNet or transformer."""
+    return getattr(pipe, "unet", None) or pipe.transformer
+
+
 def place(pipe: DiffusionPipeline, device: torch.device, offload: str) -> None:
     """Move the models to the device, or set up offloading."""
     if getattr(pipe, "vae", None) is not None and pipe.vae.dtype == torch.float16 and pipe.vae.config.force_upcast:

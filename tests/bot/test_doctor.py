@@ -288,7 +288,8 @@ async def test_model_folders_are_looked_into(
     for name in ("config.json", "unet.bin"):
         (tmp_path / "pickled" / "unet" / name).write_text("{}")
     models = [f'{name} = "{(tmp_path / name).as_posix()}"' for name in ("empty", "pickled")]
-    lines = ['dtype = "fastest"', 'compile = "hub,pickled"', "[models]", *models, 'hub = "somebody/no-such-model"']
+    on = ['dtype = "fastest"', 'compile = "hub,pickled"', 'attention = {hub = "flash"}', 'quantize = {hub = "int8"}']
+    lines = [*on, "[models]", *models, 'hub = "somebody/no-such-model"']
     (settings.data / "limner.toml").write_text("\n".join(lines))
     measured, key = Measured(settings.measured_file), "cpu with 2 cores|somebody/no-such-model|512x512"
     measured.put("batch", key, 8)
@@ -298,14 +299,21 @@ async def test_model_folders_are_looked_into(
     measured.put("compiled", f"{key}{here}", {"sizes": [1, 4], "times": {"1": 0.8, "2": 0.96, "4": 0.5}})
     measured.put("compiled", f"{key}|torch 1|diffusers 1", {"sizes": [1], "times": {"1": 0.1}})
     measured.put("compiled", f"gpu|somebody/no-such-model|512x512{here}", {"sizes": [], "times": {"1": 0.97}})
+    for device, value in {"gpu": {"time": 0.5}, "old": {"time": 1.1}, "cpu": {"problem": "package"}, "x": 7}.items():
+        measured.put("attention", f"{device}|somebody/no-such-model|512x512|float16|flash{here}", value)
+    measured.put("attention", f"gpu|somebody/no-such-model|512x512|float16|sage{here}", {"time": 0.1})
     _, said = await findings(capsys, settings.data)
     seen = [check["what"] for check in said["checks"] if check["what"].startswith("model hub on ")]
     assert [what.partition(" on ")[2] for what in seen] == [
         "cpu with 2 cores: 8 samples in a call",
         "cpu with 2 cores: bfloat16, 1.50 times as fast as the usual format",
+        "gpu: attention by flash, 2.00 times as fast",
+        "old: attention by flash saves no time and is off",
+        "cpu: attention by flash is off: its package is missing here, or too old",
         "cpu with 2 cores: compiled for calls of 1, 4 samples, 1.25, 2.00 times as fast",
         "gpu: compiling saves no time and is off",
     ]
+    assert found(said, "model hub: number format fastest, weights int8, offloading none")["status"] == "ok"
     assert found(said, "model pickled: what compiling saves is measured")["status"] == "ok"
     assert "no model_index.json" in found(said, "model empty")["what"]
     assert "no safetensors" in found(said, "model pickled")["what"]

@@ -227,6 +227,12 @@ def test_weights_in_fewer_bits_and_compiled_code_are_for_models_that_can(tmp_pat
     for wrong in ({"doodle": "int4"}, {"other": "int8"}):
         with pytest.raises(SetupError, match="must be a list of model = int8, fp8 or nf4"):
             settings.using(quantize=wrong).check()
+    attending = settings.using(attention={"doodle": "flash"})
+    attending.check()
+    assert attending.cards["doodle"].attention == "flash"
+    for wrong in ({"doodle": "flash_hub"}, {"other": "flash"}):
+        with pytest.raises(SetupError, match="`attention` must be a list of model = flex, _native_cudnn"):
+            settings.using(attention=wrong).check()
     compiled = settings.using(compile="gan, doodle")
     compiled.check()
     assert compiled.cards["doodle"].compile_cache == str(tmp_path / "cache" / "compiled")

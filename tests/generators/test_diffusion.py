@@ -440,11 +440,25 @@ def test_previews_come_only_if_asked_for_and_not_too_often(tiny: Path):
         assert all(event.image.size[0] == 128 for event in previews)
 
 
+def test_the_last_rungs_keep_models_and_then_layers_in_main_memory_and_paint_the_same(tiny: Path):
+    """Both memories are the same one here."""
+    generator, wanted = load(tiny), tiny_request(num_images_per_prompt=2)
+    ladder = generator._ladder
+    ladder.can_offload = ladder._can_offload_layers = True
+    for is_left in (True, True, False):
+        assert ladder.give_up(1, 256, decoding=False) == is_left
+        assert_same_pictures(paint(generator, {0: [("it", wanted)]})["it"], stock_images(tiny, wanted))
+
+
 @pytest.mark.gpu
-@pytest.mark.parametrize("offload", ["none", "model", "sequential"])
+@pytest.mark.parametrize("offload", ["none", "model", "sequential", "layers"])
 def test_on_an_accelerator_a_seed_means_the_same_picture(offload: str, tiny: Path):
     card = ModelCard.read("tiny", str(tiny))
-    generator = DiffusionGenerator.load(card, device="auto", dtype="float32", offload=offload)
+    generator = DiffusionGenerator.load(
+        card, device="auto", dtype="float32", offload="none" if offload == "layers" else offload
+    )
+    if offload == "layers":
+        assert all(generator._ladder.give_up(1, 256, decoding=False) for _ in range(2))
     wanted = tiny_request(scheduler="euler_a", num_images_per_prompt=2)
     left = paint(generator, {0: [("other", tiny_request(seed=random.randrange(9)))], 1: [("it", wanted)]})
     assert_same_pictures(left["it"], stock_images(tiny, wanted))

@@ -86,7 +86,7 @@ async def _look(settings: Settings) -> AsyncIterator[Check]:
     measured = Measured(settings.measured_file)
     for card in settings.cards.values():
         yield models.image_model(card, tried.get(card.name))
-        for check in (*models.references(card), *speed.measured(card, measured, settings.dtype)):
+        for check in (*models.references(card), *speed.measured(card, measured, settings)):
             yield check
     yield await models.language_model(settings)
     yield await models.safety_classifier(settings)
