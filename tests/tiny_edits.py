@@ -4,14 +4,12 @@
 # pyright: reportCallIssue=false, reportIndexIssue=false
 # diffusers' annotations are too loose, and sometimes wrong, for more
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 from diffusers import (
-    AutoencoderKL,
     DiffusionPipeline,
     FluxKontextPipeline,
     QwenImageEditPipeline,
@@ -21,8 +19,15 @@ from diffusers import (
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from limner.generators.diffusion.picture_processors import PictureProcessor
-from tests.tiny_models import build_tiny_flux_pipeline, build_tiny_pipeline, build_tiny_unet, stock_pipeline
-from tests.tiny_transformers import IMAGE_TOKEN, tiny_qwen_parts, write_tiny_transformer
+from tests.tiny_models import (
+    build_tiny_flux_pipeline,
+    build_tiny_pipeline,
+    build_tiny_unet,
+    stock_pipeline,
+    tiny_deep_vae,
+)
+from tests.tiny_qwen import PICTURE_TOKENS, name_processors, tiny_qwen_parts
+from tests.tiny_transformers import write_tiny_transformer
 
 
 def build_tiny_kontext_pipeline(folder: Path) -> Path:
@@ -31,18 +36,7 @@ def build_tiny_kontext_pipeline(folder: Path) -> Path:
     Its autoencoder divides the sides by 16, since diffusers brings each given picture to a million pixels.
     """
     flux = stock_pipeline(build_tiny_flux_pipeline(folder / "flux"))
-    vae = AutoencoderKL(
-        block_out_channels=(4,) * 5,
-        down_block_types=("DownEncoderBlock2D",) * 5,
-        up_block_types=("UpDecoderBlock2D",) * 5,
-        layers_per_block=1,
-        latent_channels=4,
-        norm_num_groups=4,
-        mid_block_add_attention=False,
-        use_quant_conv=False,
-        use_post_quant_conv=False,
-        shift_factor=0.06,
-    )
+    vae = tiny_deep_vae(5, shift_factor=0.06)
     return _save(FluxKontextPipeline(**{**flux.components, "vae": vae}), folder)
 
 
@@ -75,12 +69,10 @@ def _save_qwen_edit(kind: Callable[..., DiffusionPipeline], folder: Path, **tran
     Its autoencoder divides the sides by 16, since diffusers brings each given picture to a million pixels.
     """
     torch.manual_seed(0)
-    parts = tiny_qwen_parts([1] * 5, ("<|vision_start|>", IMAGE_TOKEN, "<|vision_end|>"), **transformer)
+    parts = tiny_qwen_parts([1] * 5, PICTURE_TOKENS, **transformer)
     pictures = Qwen2VLImageProcessorPil(min_pixels=28 * 28, max_pixels=4 * 28 * 28)
     written = _save(kind(**parts, processor=PictureProcessor(pictures, parts["tokenizer"])), folder)
-    index = written / "model_index.json"
-    named = json.loads(index.read_text()) | {"processor": ["transformers", "Qwen2VLProcessor"]}
-    index.write_text(json.dumps(named))
+    name_processors(written)
     return written
 
 

@@ -39,7 +39,7 @@ from transformers import (
     T5Tokenizer,
 )
 
-from limner.generators.diffusion.picture_processors import picture_processor
+from limner.generators.diffusion.picture_processors import picture_processors
 from limner.generators.loading import loading
 from limner.generators.requests import GenerationRequest
 
@@ -214,7 +214,7 @@ def stock_pipeline(folder: Path) -> DiffusionPipeline:
     """The pipeline as diffusers loads it; what ours is compared with."""
     options = {"dtype": torch.float32, "use_safetensors": True, "local_files_only": True}
     with loading():
-        pipe = DiffusionPipeline.from_pretrained(folder, **options, **picture_processor(str(folder)))
+        pipe = DiffusionPipeline.from_pretrained(folder, **options, **picture_processors(str(folder)))
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -255,6 +255,22 @@ def _save(pipe: DiffusionPipeline, folder: Path) -> Path:
     return folder
 
 
+def tiny_deep_vae(levels: int, **options: Any) -> AutoencoderKL:
+    """An autoencoder of so many levels, each but the last of which halves the sides."""
+    return AutoencoderKL(
+        block_out_channels=(4,) * levels,
+        down_block_types=("DownEncoderBlock2D",) * levels,
+        up_block_types=("UpDecoderBlock2D",) * levels,
+        layers_per_block=1,
+        latent_channels=4,
+        norm_num_groups=4,
+        mid_block_add_attention=False,
+        use_quant_conv=False,
+        use_post_quant_conv=False,
+        **options,
+    )
+
+
 def tiny_vae(latent_channels: int = 4, **options: Any) -> AutoencoderKL:
     """An autoencoder that halves the sides."""
     return AutoencoderKL(
@@ -287,12 +303,12 @@ def tiny_clip(width: int = 32) -> CLIPTextModelWithProjection:
     return CLIPTextModelWithProjection(_text_config(width))
 
 
-def tiny_text_model(width: int = 32) -> CLIPTextModel:
-    """The same without a projection, as Stable Diffusion 1 reads prompts."""
-    return CLIPTextModel(_text_config(width))
+def tiny_text_model(width: int = 32, *, tokens: int = 16) -> CLIPTextModel:
+    """The same without a projection, as Stable Diffusion 1 reads prompts, for so many tokens."""
+    return CLIPTextModel(_text_config(width, tokens))
 
 
-def _text_config(width: int = 32) -> CLIPTextConfig:
+def _text_config(width: int = 32, tokens: int = 16) -> CLIPTextConfig:
     return CLIPTextConfig(
         vocab_size=_VOCABULARY_SIZE,
         hidden_size=width,
@@ -300,7 +316,7 @@ def _text_config(width: int = 32) -> CLIPTextConfig:
         projection_dim=width,
         num_hidden_layers=1,
         num_attention_heads=4,
-        max_position_embeddings=16,
+        max_position_embeddings=tokens,
         bos_token_id=_VOCABULARY_SIZE - 2,
         eos_token_id=_VOCABULARY_SIZE - 1,
         pad_token_id=_VOCABULARY_SIZE - 1,

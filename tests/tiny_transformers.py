@@ -4,7 +4,7 @@
 # pyright: reportCallIssue=false, reportIndexIssue=false
 # diffusers' annotations are too loose, and sometimes wrong, for more
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,6 @@ from diffusers import (
     AuraFlowTransformer2DModel,
     AutoencoderDC,
     AutoencoderKLFlux2,
-    AutoencoderKLQwenImage,
     ChromaPipeline,
     ChromaTransformer2DModel,
     DiffusionPipeline,
@@ -27,7 +26,6 @@ from diffusers import (
     PixArtSigmaPipeline,
     PixArtTransformer2DModel,
     QwenImagePipeline,
-    QwenImageTransformer2DModel,
     SanaPipeline,
     SanaTransformer2DModel,
     ZImagePipeline,
@@ -39,9 +37,6 @@ from transformers import (
     GemmaConfig,
     GemmaForCausalLM,
     GemmaTokenizer,
-    Qwen2_5_VLConfig,
-    Qwen2_5_VLForConditionalGeneration,
-    Qwen2Tokenizer,
     Qwen3Config,
     Qwen3ForCausalLM,
     Qwen3Model,
@@ -49,15 +44,17 @@ from transformers import (
     UMT5EncoderModel,
 )
 
-from tests.tiny_models import LETTERS, T5_TOKENS, tiny_sd3, tiny_t5, tiny_t5_tokenizer, tiny_vae
-
-CHAT = (
-    "{% for m in messages %}<|im_start|>{{ m.role }}\n"
-    "{{ m.content if m.content is string else m.content[0].text }}<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+from tests.tiny_kandinsky import build_tiny_kandinsky3, build_tiny_kandinsky5
+from tests.tiny_models import (
+    LETTERS,
+    T5_TOKENS,
+    tiny_sd3,
+    tiny_t5,
+    tiny_t5_tokenizer,
+    tiny_vae,
 )
-IMAGE_TOKEN = "<|image_pad|>"
-"""Where Qwen's language model sees a part of a picture."""
+from tests.tiny_qwen import QWEN_TOKENS, name_processors, tiny_qwen_parts, tiny_qwen_tokenizer
+
 PLAIN_VAE: dict[str, Any] = {"use_quant_conv": False, "use_post_quant_conv": False, "shift_factor": 0.06}
 
 
@@ -209,7 +206,7 @@ def build_tiny_z_image(folder: Path) -> DiffusionPipeline:
         transformer=transformer,
         vae=tiny_vae(latent_channels=16, **PLAIN_VAE),
         text_encoder=Qwen3Model(_qwen3(layers=2)),
-        tokenizer=_qwen_tokenizer(),
+        tokenizer=tiny_qwen_tokenizer(),
         scheduler=FlowMatchEulerDiscreteScheduler(),
     )
 
@@ -217,53 +214,6 @@ def build_tiny_z_image(folder: Path) -> DiffusionPipeline:
 def build_tiny_qwen_image(folder: Path) -> DiffusionPipeline:
     """Qwen-Image: words as long as they are, and an autoencoder for videos."""
     return QwenImagePipeline(**tiny_qwen_parts([1, 2, 4]))
-
-
-def tiny_qwen_parts(widths: list[int], pictures: Sequence[str] = (), **transformer: Any) -> dict[str, Any]:
-    """The parts of Qwen-Image: an autoencoder of so many levels, and a tokenizer with tokens for pictures.
-
-    ``transformer`` is said to the denoiser.
-    """
-    tokenizer = _qwen_tokenizer()
-    tokenizer.add_tokens(list(pictures), special_tokens=True)
-    denoiser = QwenImageTransformer2DModel(
-        in_channels=16,
-        out_channels=4,
-        num_layers=2,
-        attention_head_dim=16,
-        num_attention_heads=3,
-        joint_attention_dim=16,
-        axes_dims_rope=(8, 4, 4),
-        **transformer,
-    )
-    vae = AutoencoderKLQwenImage(
-        base_dim=4,
-        z_dim=4,
-        dim_mult=widths,
-        num_res_blocks=1,
-        temperal_downsample=[False] * (len(widths) - 2) + [True],
-        latents_mean=[0.0] * 4,
-        latents_std=[1.0] * 4,
-    )
-    words = {
-        "hidden_size": 16,
-        "intermediate_size": 16,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-        "rope_scaling": {"mrope_section": [1, 1, 2], "rope_type": "default", "type": "default"},
-        "vocab_size": len(tokenizer),
-    }
-    seen = {"depth": 1, "hidden_size": 16, "intermediate_size": 16, "num_heads": 2, "out_hidden_size": 16}
-    marks = {"image_token_id": tokenizer.convert_tokens_to_ids(IMAGE_TOKEN)} if pictures else {}
-    config = Qwen2_5_VLConfig(text_config=words, vision_config=seen, vocab_size=len(tokenizer), **marks)
-    return {
-        "transformer": denoiser,
-        "vae": vae,
-        "text_encoder": Qwen2_5_VLForConditionalGeneration(config),
-        "tokenizer": tokenizer,
-        "scheduler": FlowMatchEulerDiscreteScheduler(),
-    }
 
 
 def build_tiny_klein(folder: Path) -> DiffusionPipeline:
@@ -292,7 +242,7 @@ def build_tiny_klein(folder: Path) -> DiffusionPipeline:
         transformer=transformer,
         vae=vae,
         text_encoder=Qwen3ForCausalLM(_qwen3(layers=28)),
-        tokenizer=_qwen_tokenizer(),
+        tokenizer=tiny_qwen_tokenizer(),
         scheduler=FlowMatchEulerDiscreteScheduler(),
         is_distilled=True,
     )
@@ -326,6 +276,8 @@ TRANSFORMERS: dict[str, Callable[[Path], DiffusionPipeline]] = {
     "Stable Diffusion 3.5": build_tiny_sd35,
     "Chroma": build_tiny_chroma,
     "AuraFlow": build_tiny_auraflow,
+    "Kandinsky 3": build_tiny_kandinsky3,
+    "Kandinsky 5": build_tiny_kandinsky5,
     "Lumina 2": build_tiny_lumina2,
     "Sana": build_tiny_sana,
     "Z-Image": build_tiny_z_image,
@@ -339,24 +291,16 @@ def write_tiny_transformer(name: str, folder: Path) -> Path:
     """Write the tiny pipeline of that family into a folder."""
     torch.manual_seed(0)
     TRANSFORMERS[name](folder).save_pretrained(folder)
+    name_processors(folder)
     return folder
 
 
 _GEMMA_TOKENS = ["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *LETTERS]
-_QWEN_TOKENS = [*LETTERS, *LETTERS.upper()[:26], *"Ġ:?()<>|/_", "Ċ", "<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 
 def _gemma_tokenizer() -> GemmaTokenizer:
     vocabulary = {token: number for number, token in enumerate(_GEMMA_TOKENS)}
     return GemmaTokenizer(vocab=vocabulary, merges=[], padding_side="right")
-
-
-def _qwen_tokenizer() -> Qwen2Tokenizer:
-    vocabulary = {token: number for number, token in enumerate(_QWEN_TOKENS)}
-    ends = {"unk_token": "<|endoftext|>", "pad_token": "<|endoftext|>", "eos_token": "<|im_end|>"}
-    tokenizer = Qwen2Tokenizer(vocab=vocabulary, merges=[], **ends)
-    tokenizer.chat_template = CHAT
-    return tokenizer
 
 
 def _qwen3(layers: int) -> Qwen3Config:
@@ -367,6 +311,6 @@ def _qwen3(layers: int) -> Qwen3Config:
         num_attention_heads=2,
         num_key_value_heads=2,
         head_dim=8,
-        vocab_size=len(_QWEN_TOKENS),
+        vocab_size=len(QWEN_TOKENS),
         max_position_embeddings=1024,
     )

@@ -49,7 +49,18 @@ EDITS = {
 }
 """diffusers pipelines that are stepped here and change a picture as the prompt says, and whether they need one."""
 
-STEERS = EXPLAINS | STARTS | {"AuraFlowPipeline", "Lumina2Pipeline", "PixArtSigmaPipeline", "SanaPipeline"}
+STEERS = (
+    EXPLAINS
+    | STARTS
+    | {
+        "AuraFlowPipeline",
+        "Kandinsky3Pipeline",
+        "Kandinsky5T2IPipeline",
+        "Lumina2Pipeline",
+        "PixArtSigmaPipeline",
+        "SanaPipeline",
+    }
+)
 """diffusers pipelines that are stepped here, and whose requests take other words between two steps, and end early."""
 
 UNETS = frozenset(
@@ -70,7 +81,8 @@ NEEDS = {
     r"Img2Img|I2I|Pix2Pix|Edit|Depth2Img|Upscale|SuperResolution|Refiner": sentence(
         "needs a picture in a way that no command gives it"
     ),
-    r"Video|Audio": sentence("paints no pictures"),
+    r"Prior|^Kandinsky(V22)?Pipeline": sentence("is one half of a model, which paints nothing alone"),
+    r"Video|Audio|T2V|I2V|TI2VA": sentence("paints no pictures"),
 }
 """Inputs that a pipeline requires and no command offers, by a part of its class's name."""
 

@@ -211,6 +211,8 @@ class ModelCard:
             said = {"width": sample_size * scale, "height": sample_size * scale, **said}
         if isinstance(halvings := denoiser.get("down_block_types"), list):
             said = {"multiple_of": scale * 2 ** (len(cast("list[Any]", halvings)) - 1), **said}
+        if files.table("model_index.json").get("_class_name") == "Kandinsky3Pipeline":
+            said = {"multiple_of": 64, **said}  # it would enlarge other sizes
         known = {field.name for field in fields(cls)} - NOT_SAID
         kind = str(overrides.get("kind") or said.get("kind", cls.kind))
         pipeline = files.table("model_index.json").get("_class_name")

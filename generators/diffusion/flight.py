@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 WORDS = (
     *("encoder_hidden_states", "pooled_projections", "added_cond_kwargs", "txt_ids", "cap_feats"),
-    *("encoder_hidden_states_mask", "encoder_attention_mask", "attention_mask"),
+    *("encoder_hidden_states_mask", "encoder_attention_mask", "attention_mask", "text_rope_pos"),
 )
 """Arguments of denoisers that come from the prompts."""
 
@@ -258,7 +258,7 @@ class Flight:
     def _answered(self, result: Rows) -> Any:
         """Let the loop go on with the answer to the call that it waits for."""
         self._last = self._completed(result)
-        return self._go_on((self._last,))
+        return self._go_on(_Answer((self._last,)))
 
     def _go_on(self, *answer: Any, **arguments: Any) -> Any:
         """Let the loop run to its next call, which is returned, or to its end."""
@@ -269,7 +269,7 @@ class Flight:
         while isinstance(result, Call):
             self._turn += not result.is_control
             if self._final is not None and isinstance(result.model, nn.Module):
-                result = self._go_on((self._last,))
+                result = self._go_on(_Answer((self._last,)))
                 continue
             self.waiting = self._thinned(self._steered(self._observed(result)))
             if self.waiting is not None:
@@ -280,7 +280,15 @@ class Flight:
                 sentence("The model's own safety check held this picture back; change the words or the seed.")
             )
         else:
-            self.images = result.images
+            self.images = result.image if "image" in result else result.images  # Kandinsky 5's are called so
+
+
+class _Answer(tuple[Rows]):
+    """A model's output as a tuple, which most loops ask for, and by name, as Kandinsky 5 does."""
+
+    @property
+    def sample(self) -> Rows:
+        return self[0]
 
 
 def _skipping(request: GenerationRequest) -> StepSkipping | None:

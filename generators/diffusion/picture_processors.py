@@ -1,4 +1,4 @@
-"""Reads the pictures that Qwen-Image-Edit's text encoder sees with Pillow alone."""
+"""Qwen's processors of words and pictures, which read pictures with Pillow alone."""
 
 # pyright: basic
 
@@ -13,8 +13,6 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from limner.generators.loading import loading
 
-PROCESSOR = "processor"
-
 
 class PictureProcessor(Qwen2VLProcessor):
     """Qwen's processor of words and pictures, without the one of videos, which needs torchvision.
@@ -27,16 +25,17 @@ class PictureProcessor(Qwen2VLProcessor):
 
 
 @loading()
-def picture_processor(source: str) -> dict[str, Any]:
-    """The part of that name of a diffusers folder or hub name, if it is Qwen's; otherwise nothing.
+def picture_processors(source: str) -> dict[str, Any]:
+    """The parts of a diffusers folder or hub name that are such processors, by name.
 
     Raises:
         OSError: one of its files is missing or cannot be read.
     """
     where: dict[str, Any] = {"local_files_only": Path(source).is_dir()}
     index: Any = DiffusionPipeline.load_config(source, **where)
-    if index.get(PROCESSOR) != ["transformers", "Qwen2VLProcessor"]:
-        return {}
-    where |= {"subfolder": PROCESSOR}
-    tokenizer = Qwen2Tokenizer.from_pretrained(source, **where)
-    return {PROCESSOR: PictureProcessor(Qwen2VLImageProcessorPil.from_pretrained(source, **where), tokenizer)}
+    found: dict[str, Any] = {}
+    for name in (name for name, part in index.items() if part == ["transformers", "Qwen2VLProcessor"]):
+        options = {**where, "subfolder": name}
+        tokenizer = Qwen2Tokenizer.from_pretrained(source, **options)
+        found[name] = PictureProcessor(Qwen2VLImageProcessorPil.from_pretrained(source, **options), tokenizer)
+    return found

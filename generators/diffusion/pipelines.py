@@ -25,7 +25,7 @@ from limner.generators.diffusion.checkpoint_pipelines import read_checkpoint
 from limner.generators.diffusion.controlnets import ControlNets, controls_of
 from limner.generators.diffusion.gguf_parts import gguf_parts
 from limner.generators.diffusion.ip_adapters import IpAdapters, masks_of
-from limner.generators.diffusion.picture_processors import picture_processor
+from limner.generators.diffusion.picture_processors import picture_processors
 from limner.generators.errors import BadRequest, ModelNotFound, NoNegative, OutOfMemory
 from limner.generators.image_canvas import canvas, canvas_mask
 from limner.generators.image_files import BadImage, open_image, read_file
@@ -59,6 +59,8 @@ STEPWISE = (
     Family("ZImagePipeline", "ZImageImg2ImgPipeline", "ZImageInpaintPipeline"),
     # from words only
     Family("AuraFlowPipeline"),
+    Family("Kandinsky3Pipeline"),
+    Family("Kandinsky5T2IPipeline"),
     Family("Lumina2Pipeline"),
     Family("PixArtSigmaPipeline"),
     Family("SanaPipeline"),
@@ -279,7 +281,7 @@ def read_pipeline(source: str, dtype: torch.dtype) -> DiffusionPipeline:
         if folder.is_dir():
             options |= {"variant": variant_of(folder), **gguf_parts(folder, dtype)}
         with loading():
-            pipe = DiffusionPipeline.from_pretrained(source, **options, **picture_processor(source))
+            pipe = DiffusionPipeline.from_pretrained(source, **options, **picture_processors(source))
     except (ImportError, OSError, ValueError) as error:  # weights in fewer bits need the package that saved them
         raise ModelNotFound from error
     pipe.set_progress_bar_config(disable=True)

@@ -129,6 +129,7 @@ class Shared:
         blended = _blended(pipe)
         kinds = _KINDS | ({"unet": _BlendedUNet} if blended else {})
         self._pipe = pipe
+        self._sizes = {"resolutions": _AnySize()} if hasattr(pipe, "resolutions") else {}
         self._parts = {name: kinds.get(name, _Part)(model) for name, model in models.items()}
         self.noted = ["latents", *blended]
         self.tells_steps = "callback_on_step_end" in inspect.signature(kind.__call__).parameters
@@ -140,11 +141,18 @@ class Shared:
     def own(self, scheduler: Any, loras: Hashable) -> DiffusionPipeline:
         """A pipeline for one flight; around vars, since setting an attribute would rewrite its configuration."""
         own = copy.copy(self._pipe)
-        vars(own).update(self._parts, scheduler=scheduler, maybe_free_model_hooks=lambda: None)
+        vars(own).update(self._parts, **self._sizes, scheduler=scheduler, maybe_free_model_hooks=lambda: None)
         object.__setattr__(own, "__class__", self._kind)
         encode = "encode_prompt" if hasattr(own, "encode_prompt") else "_encode_prompt"  # InstructPix2Pix's
         vars(own)[encode] = partial(self.prompts.encode, loras, getattr(own, encode))
         return own
+
+
+class _AnySize:
+    """Sizes in the place of the seven that Kandinsky 5 paints, where it would paint another one than asked for."""
+
+    def __contains__(self, size: object) -> bool:
+        return True
 
 
 def _blended(pipe: Any) -> list[str]:

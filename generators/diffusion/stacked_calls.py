@@ -34,7 +34,7 @@ LAYERED = frozenset(
 """Arguments that are lists of tensors with samples along the first dimension: one for each ControlNet, for each
 IP-Adapter, or for each layer of the denoiser."""
 
-SHARED = frozenset({"txt_ids", "img_ids", "ip_adapter_masks", "controlnet_mode"})
+SHARED = frozenset({"txt_ids", "img_ids", "visual_rope_pos", "text_rope_pos", "ip_adapter_masks", "controlnet_mode"})
 """Arguments without a sample dimension that are equal for all samples of a shape (positions) or for all requests of a
 `batch_key` (areas of references), or that no ControlNet here reads (modes)."""
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from diffusers.models.modeling_outputs import Transformer2DModelOutput
 from diffusers.schedulers.scheduling_utils import SchedulerOutput
 
 from limner.generators.base import Finished
@@ -23,7 +24,7 @@ from limner.generators.diffusion.flight import WORDS
 from limner.generators.requests import GenerationRequest
 from tests.generators.test_steering import paint
 from tests.generators.test_step_skipping import CALLED, STEPS, Change, assert_same, calling_only, count_rows, denoising
-from tests.generators.test_transformer_families import SIDE, load, stock_images
+from tests.generators.test_transformer_families import SIDE, SIDES, load, stock_images
 from tests.tiny_models import stock_pipeline, tiny_request
 from tests.tiny_transformers import TRANSFORMERS, write_tiny_transformer
 
@@ -52,8 +53,9 @@ def folder_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]
 
 
 def asked(family: str, **changes: Any) -> GenerationRequest:
+    side = SIDES.get(family, SIDE)
     usual = {"negative_prompt": "green", "num_images_per_prompt": 2, "guidance_scale": GUIDANCE.get(family, 40.0)}
-    return tiny_request(**{**usual, "num_inference_steps": 4, "width": SIDE, "height": SIDE, **changes})
+    return tiny_request(**{**usual, "num_inference_steps": 4, "width": side, "height": side, **changes})
 
 
 def with_words(folder: Path, request: GenerationRequest) -> Change:
@@ -83,7 +85,7 @@ def test_the_remaining_steps_go_on_from_the_new_words(family: str, folder_of: Ca
     with denoising(folder, wanted.num_inference_steps, with_words(folder, replace(wanted, prompt=NEW))):
         expected = stock_images(folder, wanted)
     assert np.abs(np.subtract(stock_images(folder, wanted), expected)).max() > 2
-    generator = load(folder)
+    generator = load(folder, wanted.width)
     neighbour = replace(wanted, seed=3, num_images_per_prompt=1, prompt="blue")
     others = [(0, neighbour), (2, replace(neighbour, num_inference_steps=3))]
     crowd = paint(generator, wanted, lambda key: generator.change(key, NEW), others)
@@ -118,7 +120,7 @@ def test_an_early_end_shows_the_predicted_picture(
     with monkeypatch.context() as patched:
         patched.setattr(scheduler, "step", step)
         expected = stock_images(folder, wanted)
-    generator = load(folder)
+    generator = load(folder, wanted.width)
     rows = count_rows(generator, monkeypatch)
     [alone] = paint(generator, replace(wanted, stop_after=AT + 1), lambda _: None, []).values()
     assert_same(alone, expected)
@@ -131,7 +133,7 @@ def test_an_early_end_shows_the_predicted_picture(
 
 def calls_a_step(family: str) -> int:
     """How often the family's loop asks its denoiser in a guided step."""
-    return 2 if family in ("Chroma", "Lumina 2", "Qwen-Image") else 1
+    return 2 if family in ("Chroma", "Kandinsky 5", "Lumina 2", "Qwen-Image") else 1
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -145,7 +147,7 @@ def test_it_is_the_stock_picture_without_the_skipped_calls(
     with calling_only(folder, CALLED):
         expected = stock_images(folder, wanted)
     assert np.abs(np.subtract(expected, stock_images(folder, wanted))).max() > 2
-    generator = load(folder)
+    generator = load(folder, wanted.width)
     rows = count_rows(generator, monkeypatch)
     neighbour = replace(wanted, seed=3, skipping=None, num_inference_steps=4)
     [alone] = paint(generator, wanted, lambda _: None, []).values()
@@ -176,12 +178,12 @@ def test_it_is_the_stock_picture_with_guidance_in_some_steps(
             prompt = output[:half] if family == "Z-Image" else output[half:]
             output = prompt * 2 if isinstance(output, list) else torch.cat([prompt, prompt])
         answered[turn] = output
-        return (output,)
+        return Transformer2DModelOutput(output)
 
     with denoising(folder, 4, without):
         expected = stock_images(folder, wanted)
     assert np.abs(np.subtract(expected, stock_images(folder, wanted))).max() > 2
-    generator = load(folder)
+    generator = load(folder, wanted.width)
     rows = count_rows(generator, monkeypatch)
     [alone] = paint(generator, wanted, lambda _: None, []).values()
     assert_same(alone, expected)
