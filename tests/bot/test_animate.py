@@ -145,6 +145,7 @@ async def test_a_picture_pulses_by_its_button_and_walks_through_others(world: Wo
     assert world.app.images.has(first.images[0].sha256)
 
 
+@pytest.mark.slow
 async def test_an_animation_is_cancelled_in_its_middle_and_painted_anew_after_a_crash(app: App) -> None:
     executor = SlowExecutor(app.settings, 3)
     async with running(make_worker(app, AddingExpander(), executor)):

@@ -152,7 +152,7 @@ def raise_out_of_memory_above(generator: DiffusionGenerator, rows: int, sizes: l
 
 
 @pytest.mark.parametrize("scheduler", SAMPLERS)
-@pytest.mark.parametrize("family", ["tiny", "tiny_xl"])
+@pytest.mark.parametrize("family", ["tiny", pytest.param("tiny_xl", marks=pytest.mark.slow)])
 def test_alone_and_in_a_full_batch(family: str, scheduler: str, request: pytest.FixtureRequest):
     folder, generator = request.getfixturevalue(family), request.getfixturevalue(f"{family}_generator")
     wanted = tiny_request(scheduler=scheduler, num_images_per_prompt=2, negative_prompt="green", num_inference_steps=5)

@@ -154,7 +154,9 @@ test_random_arrivals = pytest.mark.parametrize("family", ["flux_dev"])(random_ar
 test_many_random_arrivals = pytest.mark.slow(pytest.mark.parametrize("family", FAMILIES)(random_arrivals(60)))
 
 
-@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize(
+    "family", [pytest.param(name, marks=[pytest.mark.slow] * (name not in ("sd1", "flux_dev"))) for name in FAMILIES]
+)
 def test_requests_of_all_kinds_share_a_batch(family: str, family_folder: MakeFolder, pictures: dict[str, str]):
     folder = family_folder(family)
     picture = {"init_image": pictures["init_image"], "strength": 0.7}

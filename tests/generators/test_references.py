@@ -34,7 +34,7 @@ from tests.tiny_models import SIDE, tiny_request
 from tests.tiny_references import write_reference_files
 
 
-@pytest.fixture(scope="module", params=["sd1", "sdxl"])
+@pytest.fixture(scope="module", params=["sd1", pytest.param("sdxl", marks=pytest.mark.slow)])
 def model(
     request: pytest.FixtureRequest,
     family_folder: Callable[[str], Path],
