@@ -109,6 +109,11 @@ def semicolons(items: Iterable[str]) -> str:
     return _("; ").join(items)
 
 
+def in_a_row(sentences: Iterable[str]) -> str:
+    """Some sentences one after the other, with a space between them where the language has one."""
+    return functools.reduce(lambda first, second: _("{first} {second}", first=first, second=second), sentences)
+
+
 @contextmanager
 def speaking(locale: str) -> Generator[None]:
     """Make sentences in the language of a locale, as far as there is a catalogue of it."""

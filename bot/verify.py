@@ -15,7 +15,7 @@ from limner.bot.storage.pictures.decoder import LONGEST_RATIO, SENTENCES
 from limner.bot.storage.pictures.hash_table import Nearest
 from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.picture_hashes import PictureHashes
-from limner.bot.translation import N_, _, ngettext
+from limner.bot.translation import N_, _, in_a_row, ngettext
 from limner.generators.image_files import FileFault
 
 if TYPE_CHECKING:
@@ -110,14 +110,14 @@ def sentences(verified: Verified, may_know: Callable[[Job], bool]) -> Iterator[s
         return
     if verified.made:
         known = [_request(one, may_know) for one in verified.made if one]
-        yield " ".join([_(MARKED), *(known or [_(ERASED)])])
+        yield in_a_row([_(MARKED), *(known or [_(ERASED)])])
         return
     yield _(NO_MARK)
     if verified.trustmark:
-        yield f"{_(TRUSTMARK)} {_request(verified.trustmark, may_know)}"
+        yield in_a_row([_(TRUSTMARK), _request(verified.trustmark, may_know)])
     elif verified.alike:
         one, nearest = verified.alike
-        yield f"{_(ALIKE, bits=nearest.bits, of=nearest.of)} {_request(one, may_know)}"
+        yield in_a_row([_(ALIKE, bits=nearest.bits, of=nearest.of), _request(one, may_know)])
     else:
         yield _(NOT_ALIKE)
 
@@ -130,7 +130,7 @@ def _manifest(verified: Verified) -> str:
     parts += [_(GENERATED)] if found.is_generated else []
     if found.ingredients:
         parts.append(ngettext("It was made of 1 picture.", "It was made of {number} pictures.", found.ingredients))
-    return " ".join(parts)
+    return in_a_row(parts)
 
 
 def _request(found: PictureOfLog, may_know: Callable[[Job], bool]) -> str:

@@ -16,10 +16,11 @@ from limner.bot.provenance.source import DigitalSource
 from limner.bot.provenance.trustmark import NoTrustMark, TrustMarkReader, TrustMarkWriter
 from limner.bot.settings import Settings
 from limner.bot.storage.pictures.image_files import encode_png
-from limner.bot.translation import N_, _
+from limner.bot.translation import N_, _, in_a_row
 
 SOON = timedelta(days=30)
 UNSIGNED = N_("pictures are posted with their digital source type, but unsigned (no C2PA manifest)")
+WHY_UNSIGNED = N_("Pictures are posted with their digital source type, but unsigned (no C2PA manifest).")
 UNSTAMPED = N_("but without a time stamp: the authority gives none that is good for C2PA")
 UNMARKED = N_("Pictures have this bot's own invisible mark alone.")
 MEND = N_("give a certificate for C2PA in signing_certificate and signing_key, or try with: limner certify NAME")
@@ -32,7 +33,7 @@ def certificate(settings: Settings) -> Check:
     try:
         found = load(settings.signing)
     except CannotSign as error:
-        return Check("fail", f"{error} {_(UNSIGNED)}", _(MEND))
+        return Check("fail", in_a_row([str(error), _(WHY_UNSIGNED)]), _(MEND))
     what = _("pictures are signed by {holder}, until {date}", holder=found.holder, date=found.expires.date())
     if settings.signing.authority and not _is_stamped(settings.signing):
         return Check("warn", f"{what}, {_(UNSTAMPED)}", _("look whether the address in time_stamp_authority is right"))
@@ -47,7 +48,9 @@ def trustmark(folder: Path) -> Check:
         written = TrustMarkWriter(folder).name
         TrustMarkReader(folder)
     except NoTrustMark as error:
-        return Check("fail", f"{error} {_(UNMARKED)}", _("place the networks there, or empty the setting trustmark"))
+        return Check(
+            "fail", in_a_row([str(error), _(UNMARKED)]), _("place the networks there, or empty the setting trustmark")
+        )
     return Check("ok", _("pictures have a TrustMark too ({name})", name=written))
 
 
