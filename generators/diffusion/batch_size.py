@@ -23,14 +23,17 @@ TIMED_CALLS = 3
 """Calls of each size that are compared, if the two fastest of them agree: differ by less than `GAIN`."""
 MOST_TIMED_CALLS = 9
 """Calls that are compared if the fastest ones do not agree, as on a busy machine."""
+AGAIN_AFTER = 200
+"""Full calls after which a size is compared again, since a busy moment may have decided; then twice as many."""
 
 
 class BatchSize:
     """Chooses the samples of one denoiser call: as many as fit and save time.
 
     While twice as many wait, calls of both sizes alternate and are timed; the size doubles for as long as that saves
-    `GAIN` of a sample's time. A size that was kept by an earlier process is first compared with half of it, and halved
-    for as long as the smaller calls take less time a sample. A size that does not fit is halved at once.
+    `GAIN` of a sample's time. A size that was kept by an earlier process, or chosen `AGAIN_AFTER` calls ago, is first
+    compared with half of it, and halved for as long as the smaller calls take less time a sample. A size that does not
+    fit is halved at once.
 
     Args:
         card: the model.
@@ -53,6 +56,8 @@ class BatchSize:
         self._model, self._sample, self._fits = card.name, card.width * card.height, fits
         self._keep, self._settled = keep, keep is None
         self._is_doubted = is_kept and samples > 1
+        self._chosen = False
+        self._pause = self._calls_left = AGAIN_AFTER
         self._forget()
 
     @property
@@ -76,6 +81,7 @@ class BatchSize:
     def took(self, pixels: int, rows: int, seconds: float) -> None:
         """Record the time of a call of so many pixels and rows."""
         if not self._trying:
+            self._count(pixels)
             return
         smaller = self._tried * self._sample
         if pixels > 1.5 * smaller:
@@ -99,6 +105,16 @@ class BatchSize:
             self._keep(self.samples)
         self._forget()
 
+    def _count(self, pixels: int) -> None:
+        """Count a full call of a size that was chosen by comparing; after `_pause` of them it is compared again."""
+        if not self._chosen or pixels < 0.75 * self._pixels:
+            return
+        self._calls_left -= 1
+        if self._calls_left == 0:
+            self._pause *= 2
+            self._calls_left = self._pause
+            self._is_doubted, self._settled = self.samples > 1, False
+
     def _decide(self) -> None:
         """Choose between the two sizes that were timed."""
         ratio = min(self._larger) / min(self._smaller)
@@ -110,7 +126,7 @@ class BatchSize:
         elif ratio < 1 - GAIN:
             self.samples *= 2
         else:
-            self._settled = True
+            self._settled = self._chosen = True
         if self._keep and self.samples != before:
             self._keep(self.samples)
         self._forget()

@@ -16,7 +16,7 @@ import torch
 from limner.generators.base import FIRST_BATCH, Finished
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion import batch_size, generator
-from limner.generators.diffusion.batch_size import LONG_SECONDS, MOST_TIMED_CALLS, BatchSize, best_batch
+from limner.generators.diffusion.batch_size import AGAIN_AFTER, LONG_SECONDS, MOST_TIMED_CALLS, BatchSize, best_batch
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.executor import Executor
 from limner.generators.measured import Measured
@@ -91,6 +91,17 @@ def test_more_calls_are_timed_where_the_fastest_do_not_agree():
         samples = size.choose(8 * SAMPLE) // SAMPLE
         size.took(samples * SAMPLE, samples, next(disturbed, 0.3) if samples == 8 else 0.2)
     assert size.samples == 8
+
+
+@pytest.mark.parametrize(("larger", "expected"), [(0.11, 8), (0.25, 2)])
+def test_a_size_that_was_chosen_in_a_busy_moment_is_compared_again(larger: float, expected: int):
+    """At first calls of eight seem to save nothing; later they do, or four cost time too."""
+    size = BatchSize(CARD, 8 * SAMPLE, 4, [].append)
+    feed(size, 16, {4: 0.1, 8: 0.2}, AGAIN_AFTER)
+    assert size.samples == 4
+    made = feed(size, 16, {1: 0.06, 2: 0.08, 4: larger, 8: 1.5 * larger}, AGAIN_AFTER)
+    assert (size.samples, made[-1]) == (expected, expected)
+    assert set(feed(size, 16, {expected: 0.1}, AGAIN_AFTER)) == {expected}
 
 
 def test_sizes_whose_calls_never_agree_are_compared_by_their_fastest_ones():
