@@ -1,4 +1,4 @@
-"""Use cases: animations of posted pictures or of prompts; each is one request, painted frame by frame."""
+"""Use cases: animations of posted pictures or of prompts, and videos of one prompt; each is one request."""
 
 from __future__ import annotations
 
@@ -14,17 +14,19 @@ from limner.bot.options.ask import Ask, find_card, read
 from limner.bot.options.declarations import by_name
 from limner.bot.options.finish_options import FINISH_OPTIONS
 from limner.bot.options.flags import parse_prompt
-from limner.bot.options.notes import TOO_LONG
+from limner.bot.options.notes import FRAMES_WANTED, TOO_LONG
 from limner.bot.options.picture_options import PICTURE_OPTIONS
 from limner.bot.options.several import read_each
 from limner.bot.picture_actions import Asker, made_of
 from limner.bot.posted_pictures import check_still, picture_of, viewed
+from limner.bot.queue.enqueue import NewJob
 from limner.bot.reasons import Action, JobKind
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.submit import submit, with_usual_options
 from limner.bot.translation import N_, _
 from limner.generators.animation import LEAST_FRAMES, LEAST_KEYS, MOST_FRAMES, MOST_KEYS, SEPARATOR, Animation
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.video_models import VideoFrames
 
 if TYPE_CHECKING:
     from limner.bot.app import App
@@ -46,6 +48,14 @@ KEYS = N_(
     "one picture."
 )
 ONE = N_("A pulse is about one picture; name one, or choose another motion.")
+ONE_PROMPT = N_(
+    "A video is of one prompt, without bars; name one, or choose a model of pictures for a walk through several."
+)
+NO_PULSE = N_("The model {model} paints videos from words; choose loop or ping-pong.")
+NO_KEYS = N_(
+    "A walk goes through {least} to {most} prompts with bars between them; for a video of one prompt add --model with "
+    "one of: {names}."
+)
 NAMES = N_("Name pictures by request and number, such as 12-1 15-2; {name} is none.")
 NOT_AGAIN = N_("Picture {picture} was changed while it was painted, or not painted here, so it cannot be animated.")
 MIXED = N_("Picture {picture} is a mix of styles, which cannot be animated.")
@@ -90,6 +100,8 @@ class Movement:
 async def animate_prompts(app: App, ask: Ask, wanted: Movement) -> Job:
     """Paint a walk through prompts, which stand between bars in the text; flags count for all, and so does the seed.
 
+    A video model paints a video of one prompt.
+
     Raises:
         UserError: there are too few or too many, an option does nothing here, or as for any request.
     """
@@ -98,9 +110,14 @@ async def animate_prompts(app: App, ask: Ask, wanted: Movement) -> Job:
     if len(read_each(app, ask)) > 1:
         raise BadOption(_("An animation is one request; leave out the choices in braces."))
     new = read(app, ask)
+    if video := find_card(app.settings, new.request.model).video:
+        return await submit(app, _as_video(video, new, wanted))
     _check_card(app.settings, new.request.model)
     prompts = [part for one in new.idea.split(SEPARATOR.strip()) if (part := one.strip())]
     different = len(set(prompts)) if prompts else 0
+    videos = [name for name, card in app.settings.offered.items() if card.video]
+    if different == 1 and videos and wanted.motion != Motion.PULSE:
+        raise BadOption(_(NO_KEYS, least=LEAST_KEYS, most=MOST_KEYS, names=some(videos)))
     seeds = (new.request.seed,) if wanted.motion == Motion.PULSE else ()
     animation = wanted.animation(len(prompts) if different > 1 else different, seeds=seeds)
     idea, negative = SEPARATOR.join(prompts), _joined([new.request.negative_prompt])
@@ -109,6 +126,19 @@ async def animate_prompts(app: App, ask: Ask, wanted: Movement) -> Job:
         new.request, prompt=idea, negative_prompt=negative, num_images_per_prompt=1, keep=0, animation=animation
     )
     return await submit(app, replace(new, idea=idea, request=request, notes=notes))
+
+
+def _as_video(video: VideoFrames, new: NewJob, wanted: Movement) -> NewJob:
+    """The request for a video of as many frames as its model paints nearest to the wanted ones."""
+    if SEPARATOR.strip() in new.idea:
+        raise BadOption(_(ONE_PROMPT))
+    if wanted.motion == Motion.PULSE:
+        raise BadOption(_(NO_PULSE, model=new.request.model))
+    frames = video.nearest(wanted.frames)
+    animation = video.video(frames, swings=wanted.motion == Motion.PING_PONG)
+    request = replace(new.request, num_images_per_prompt=1, keep=0, animation=animation)
+    notes = {**new.notes, FRAMES_WANTED: wanted.frames} if frames != wanted.frames else new.notes
+    return replace(new, request=request, notes=notes)
 
 
 async def animate_pictures(

@@ -42,6 +42,8 @@ def picture_of(job: Job, number: int) -> Image:
 
 def check_still(job: Job) -> None:
     """Raise BadOption if the job's picture is an animation."""
+    if job.is_animation and job.generation.is_video:
+        raise BadOption(_("Request {job} is a video; choose a picture instead.", job=job.id))
     if job.is_animation:
         raise BadOption(_("Request {job} is an animation; choose a picture that it goes through instead.", job=job.id))
 

@@ -15,6 +15,8 @@ LEAST_KEYS, MOST_KEYS = 2, 6
 """How many pictures or prompts a walk goes through."""
 SEPARATOR = " | "
 """Stands between the keys' prompts in a request's prompt, and between their negative prompts."""
+USUAL_RATE = 10
+"""Frames that an animation shows in a second, unless its model says otherwise."""
 RADIUS = 0.3
 """The radius of a pulse's circle, in radians seen from the middle of the sphere on which noise lies."""
 _SECOND, _THIRD = 0x9E3779B9, 0x3C6EF372
@@ -29,19 +31,24 @@ class Animation:
     """What is animated; JSON in and out.
 
     A walk goes through two or more keys, a pulse around one. The keys' prompts are the parts of the request's prompt
-    between `SEPARATOR`, and so are their negative prompts; a single part counts for all.
+    between `SEPARATOR`, and so are their negative prompts; a single part counts for all. A video has no keys: its model
+    paints all frames together, from one prompt.
 
     Attributes:
         frames: painted frames, `LEAST_FRAMES` to `MOST_FRAMES`.
         swings: it is played forwards and backwards (ping-pong); otherwise its end leads to its beginning.
         seeds: a seed for each key; without any all have the request's.
         pictures: the hashes of the pictures that it goes through, if it goes through pictures.
+        is_video: a video model paints it as a whole.
+        rate: frames that it shows in a second.
     """
 
     frames: int
     swings: bool = False
     seeds: tuple[int, ...] = ()
     pictures: tuple[str, ...] = ()
+    is_video: bool = False
+    rate: int = USUAL_RATE
 
     @property
     def is_pulse(self) -> bool:

@@ -279,7 +279,8 @@ class Executor:
     def _empty(self, model: str) -> int:
         """The pixels that a model takes while nothing is in flight and nothing is known of it."""
         card = self._cards.get(model) or next(iter(self._cards.values()))
-        return (self._max_batch or FIRST_BATCH) * card.width * card.height
+        samples = 1 if card.video else self._max_batch or FIRST_BATCH
+        return samples * card.width * card.height
 
     def _is_outdated(self, model: str) -> bool:
         """Whether a model in memory has other files now."""

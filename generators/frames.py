@@ -169,11 +169,14 @@ class Animator:
         return not self._in_flight
 
     def admit(self, key: str, request: GenerationRequest) -> None:
-        """Add a request, or an animation with its first frame; raises GenerationError."""
-        if request.animation is None:
+        """Add a request, or an animation with its first frame; raises GenerationError.
+
+        A video is one request for a generator that ``paints_videos``.
+        """
+        if request.animation is None or (request.is_video and getattr(self._generator, "paints_videos", False)):
             self._take(key, key, request)
             return
-        if not getattr(self._generator, "blends", False):
+        if request.is_video or not getattr(self._generator, "blends", False):
             raise BadRequest(NOT_ANIMATED)
         animation = AnimationInProgress(key, request, request.animation, bridges=self._starts)
         for name, frame in animation.next_frames(1).items():

@@ -70,8 +70,8 @@ class GenerationRequest:
     out while a picture's outputs change little; with ``guided`` guidance counts in that part of the steps only. With
     ``explained`` it is found out where each word draws, which changes no picture. ``refine`` is how often it may be
     painted again for what is missing in its pictures (`generators.vision.read_back`). ``mix`` says where the fine
-    layers of a model that mixes styles take theirs from. With ``animation`` it is painted frame by frame; ``between``
-    says where one of these frames lies, and no row has it.
+    layers of a model that mixes styles take theirs from. With ``animation`` it is painted frame by frame, or as a whole
+    by a video model; ``between`` says where a frame lies, and no row has it.
     """
 
     prompt: str
@@ -113,8 +113,13 @@ class GenerationRequest:
 
     @property
     def frames(self) -> int:
-        """How many pictures are painted one after the other for each sample."""
+        """How many pictures each sample has: the frames of an animation, or one."""
         return self.animation.frames if self.animation else 1
+
+    @property
+    def is_video(self) -> bool:
+        """Whether its frames are painted together, by a video model."""
+        return bool(self.animation and self.animation.is_video)
 
     @property
     def painted(self) -> int:
@@ -203,6 +208,11 @@ class GenerationRequest:
     def pixels(self) -> int:
         """Width times height, summed over its samples: its share of a device's capacity."""
         return self.width * self.height * self.num_images_per_prompt
+
+    @property
+    def pixels_at_once(self) -> int:
+        """Width times height of all that a call has in memory for one sample: a video's frames together."""
+        return self.width * self.height * (self.frames if self.is_video else 1)
 
     @property
     def seeds(self) -> list[int]:

@@ -1,4 +1,4 @@
-"""Loads models and paints one step with each, as `python -m limner.generators.trial JSON`."""
+"""Loads models and paints a step or two with each, as `python -m limner.generators.trial JSON`."""
 
 from __future__ import annotations
 
@@ -66,11 +66,12 @@ def _request(card: ModelCard, folder: Path) -> GenerationRequest:
         model=card.name,
         width=card.width,
         height=card.height,
-        num_inference_steps=1,
+        num_inference_steps=2 if card.video else 1,  # the scheduler of LTX stretches one step to no number
         guidance_scale=card.guidance_scale,
         seed=0,
         init_image=str(folder / "picture.png") if card.needs_picture else None,
         strength=1.0 if card.needs_picture and not card.edits else None,
+        animation=card.video.shortest if card.video else None,
     )
 
 

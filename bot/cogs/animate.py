@@ -33,7 +33,7 @@ class Animate(LimnerCog, name="Limner animate"):
     @app_commands.command()
     @app_commands.allowed_contexts(guilds=True, dms=True, private_channels=False)
     @app_commands.describe(
-        prompts="Two to six prompts with | between them, such as a red fox | a grey wolf; flags count for all",
+        prompts="Two to six prompts with | between them, or one for a video by --model; flags count for all",
         pictures="Pictures of mine by request and number, such as 12-1 15-2, all of one model and size",
         motion="loop: back to the first; ping-pong: the same way back; pulse: around one picture",
         frames="How many pictures are painted, 8 to 48",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from limner.bot.errors import BadOption, UnknownModel
 from limner.bot.limits import named, some
+from limner.bot.options import unsupported
 from limner.bot.options.declarations import OPTIONS, by_name, values
 from limner.bot.options.fields import NO_EFFECT
 from limner.bot.options.flags import clean, parse_prompt, without_flags
@@ -148,7 +149,7 @@ def as_model_leaves_out(app: App, card: ModelCard, new: NewJob) -> NewJob:
                 model=card.name,
             )
             raise BadOption(sentence)
-        others = [name for name, other in app.settings.offered.items() if other.leaves_out and not other.needs_picture]
+        others = [name for name, other in app.settings.offered.items() if _can_instead(other)]
         instead = _(", or with the model {model}", model=others[0]) if others else ""
         sentence = _(
             "The model {model} cannot leave things out; ask again without a negative prompt (--no){instead}.",
@@ -157,6 +158,11 @@ def as_model_leaves_out(app: App, card: ModelCard, new: NewJob) -> NewJob:
         )
         raise BadOption(sentence)
     return replace(new, request=replace(request, negative_prompt=""), notes={**new.notes, LEFT_OUT: True})
+
+
+def _can_instead(other: ModelCard) -> bool:
+    """Whether a model leaves things out, and paints pictures from words alone."""
+    return other.leaves_out and not other.needs_picture and not other.video
 
 
 def find_card(settings: Settings, name: str) -> ModelCard:
@@ -178,6 +184,8 @@ def find_card(settings: Settings, name: str) -> ModelCard:
 def check_limits(settings: Settings, card: ModelCard, new: NewJob) -> None:
     """Raise BadOption if a request exceeds the operator's limits or the model's abilities."""
     request, said = new.request, values(new, new.request)
+    if why := unsupported.frames(card, request):
+        raise BadOption(why)
     for option in OPTIONS:
         if option.name in said:
             option.check(said[option.name], settings, card)

@@ -50,6 +50,8 @@ REFINED = "refined"
 """What was missing in a refined request's pictures, what was done, and what is missing still."""
 BRIDGED = "bridged"
 """How many of an animation's frames were painted from a cross-fade of their neighbours."""
+FRAMES_WANTED = "frames_wanted"
+"""How many frames were asked for, of a video whose model paints other numbers of them."""
 CHOSEN = "chosen"
 """The lines that stand for the wildcards of the prompt, with the names of their lists."""
 AREAS = {
@@ -146,6 +148,13 @@ def _sentences(job: Job, styles: Styles) -> Iterator[str]:
             frames=job.generation.frames,
         )
     model = job.request["model"]
+    if wanted := notes.get(FRAMES_WANTED):
+        yield _(
+            "{frames} frames instead of {wanted}, as {model} paints no videos of so many.",
+            frames=job.generation.frames,
+            wanted=wanted,
+            model=model,
+        )
     if unused := notes.get(UNUSED):
         yield _("The images server of {model} does nothing with: {options}", model=model, options=commas(unused))
     if lora := notes.get(WITHOUT):

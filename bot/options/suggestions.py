@@ -25,7 +25,9 @@ def models(app: App, card: ModelCard, guild_id: int | None, typed: str) -> Itera
     for other in app.settings.offered.values():
         if typed.casefold() in f"{other.name} {other.title}".casefold():
             title = other.title or other.name
-            if other.edits:
+            if other.video:
+                title = _("{model} (paints videos, by /animate)", model=title)
+            elif other.edits:
                 title = _("{model} (edits pictures by words)", model=title)
             elif other.needs_picture:
                 title = _("{model} (needs a picture)", model=title)

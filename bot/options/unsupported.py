@@ -5,6 +5,7 @@ from __future__ import annotations
 from limner.bot.translation import _
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.references import Role
+from limner.generators.requests import GenerationRequest
 
 
 def start_picture(card: ModelCard) -> str:
@@ -19,6 +20,26 @@ def strength(card: ModelCard) -> str:
     if not card.edits:
         return ""
     return _("The model {model} changes a picture as the words say; leave out the option strength.", model=card.name)
+
+
+def frames(card: ModelCard, request: GenerationRequest) -> str:
+    """Videos, by a model of pictures, or pictures by a model of videos."""
+    if card.video and not request.is_video:
+        return _(
+            "The model {model} paints videos; ask for one with /animate and --model {model}, or choose another model.",
+            model=card.name,
+        )
+    if request.is_video and not card.video:
+        return _("The model {model} paints no videos; choose another model.", model=card.name)
+    if card.video and request.frames not in card.video.counts:
+        nearest = card.video.nearest(request.frames)
+        return _(
+            "The model {model} paints no videos of {frames} frames, but {nearest}; ask for so many.",
+            model=card.name,
+            frames=request.frames,
+            nearest=nearest,
+        )
+    return ""
 
 
 def mixing(card: ModelCard) -> str:

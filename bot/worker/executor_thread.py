@@ -208,6 +208,7 @@ class ExecutorThread:
             num_inference_steps=1,
             guidance_scale=card.guidance_scale,
             seed=0,
+            animation=card.video.shortest if card.video else None,
         )
         if self._executor.in_flight:
             return  # a job came first, and its model stays in memory

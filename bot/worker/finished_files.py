@@ -95,7 +95,8 @@ def finished_file(
     and ``more`` the other frames of an animation.
     """
     source = _source(job)
-    png = encode_png(image, written, source, more)
+    animation = job.generation.animation
+    png = encode_png(image, written, source, more, **({"rate": animation.rate} if animation else {}))
     if not app.settings.signing.is_set_up:
         return png
     ingredients = list(_ingredients(app, job.generation, start))

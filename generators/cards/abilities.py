@@ -82,7 +82,8 @@ NEEDS = {
         "needs a picture in a way that no command gives it"
     ),
     r"Prior|^Kandinsky(V22)?Pipeline": sentence("is one half of a model, which paints nothing alone"),
-    r"Video|Audio|T2V|I2V|TI2VA": sentence("paints no pictures"),
+    r"Video|Audio|T2V|I2V|TI2VA|Allegro|AnimateDiff(?!Pipeline)|AnyFlow|ConsisID|Cosmos(?!2TextToImage)|EasyAnimate"
+    r"|Helios|LTX(2|Condition)|Mochi|PIA(?=Pipeline)|SanaWM|SkyReels|Wan(Animate|VACE)": sentence("paints no pictures"),
 }
 """Inputs that a pipeline requires and no command offers, by a part of its class's name."""
 
@@ -171,7 +172,7 @@ def abilities(kind: str, pipeline: str | None) -> dict[str, Any]:
         "edits": pipeline in EDITS,
         "starts": pipeline in STARTS or pipeline in EDITS,
         "masks": pipeline in MASKS,
-        "dialect": "tags" if pipeline in UNETS else "sentences",
+        "dialect": "tags" if pipeline in UNETS or pipeline == "AnimateDiffPipeline" else "sentences",
         "steers": pipeline in STEERS,
         "skips": pipeline in STEERS or pipeline in EDITS,
         "guides_in_part": pipeline in STEERS and not pipeline.startswith("Flux"),

@@ -13,6 +13,7 @@ from limner.generators.text_files import BadText
 
 READ = (
     "model_index.json",
+    "motion_adapter/config.json",
     "scheduler/scheduler_config.json",
     "transformer/config.json",
     "unet/config.json",

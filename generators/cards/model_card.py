@@ -16,6 +16,7 @@ from limner.generators.cards.reference_files import ReferenceFiles, find_referen
 from limner.generators.cards.reference_limits import LIMITS, NO_LIMITS, ReferenceLimits
 from limner.generators.cards.samplers import samplers
 from limner.generators.cards.trigger_words import trigger_words
+from limner.generators.cards.video_models import VideoFrames, video_fields, video_frames
 from limner.generators.references import OF_CONTROLNETS, Role
 from limner.generators.sentences import sentence
 from limner.generators.text_files import read_text
@@ -57,6 +58,7 @@ NOT_SAID = {
     "reference_faults",
     "one_lora",
     "embeddings",
+    "video",
 }
 """Fields that a limner.json does not set as they are."""
 READS_MASKS = 9
@@ -111,6 +113,8 @@ class ModelCard:
     """Can do without a part of its denoiser's calls."""
     animates: bool = True
     """Paints what lies between two pictures."""
+    video: VideoFrames | None = None
+    """How many frames its videos have, if it paints videos; it paints no pictures then."""
     guides_in_part: bool = False
     """Computes guidance from a second output of its denoiser, which some steps can do without."""
     style_layers: int = 0
@@ -197,7 +201,10 @@ class ModelCard:
             BadText: one of its files is wrong, and where.
         """
         files = configuration(source)
-        folder, said = files.folder, files.said
+        pipeline = files.table("model_index.json").get("_class_name")
+        if not isinstance(pipeline, str):
+            pipeline = pipeline_on_hub(source)
+        folder, said = files.folder, video_fields(pipeline, files.tables) | files.said
         autoencoder = files.table("vae/config.json")
         scale = _vae_scale_factor(autoencoder)
         transformer, unet = files.table("transformer/config.json"), files.table("unet/config.json")
@@ -215,9 +222,6 @@ class ModelCard:
             said = {"multiple_of": 64, **said}  # it would enlarge other sizes
         known = {field.name for field in fields(cls)} - NOT_SAID
         kind = str(overrides.get("kind") or said.get("kind", cls.kind))
-        pipeline = files.table("model_index.json").get("_class_name")
-        if not isinstance(pipeline, str):
-            pipeline = pipeline_on_hub(source)
         able = abilities(kind, pipeline)
         if kind == "diffusion" and pipeline:
             said = _few_steps(pipeline, files, source) | said
@@ -231,6 +235,7 @@ class ModelCard:
             values.setdefault("trigger_words", trigger_words(Path(source)))
         values["words"] = _read_words(folder / "words.txt")
         values["prompt_width"] = _prompt_width(unet, transformer)
+        values["video"] = video_frames(pipeline, files.tables) if kind == "diffusion" else None
         if pipeline in LIMITS:
             values |= _referring(find_references(pipeline, said, folder, data, name, denoiser))
             values["reference_limits"] = LIMITS[pipeline]

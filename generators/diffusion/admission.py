@@ -27,6 +27,9 @@ from limner.generators.sentences import sentence
 if TYPE_CHECKING:
     from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
+STILL = sentence("This model paints videos only; choose another one for a picture.")
+NO_VIDEO = sentence("This model paints no videos; choose another one.")
+FRAMES = sentence("This model's videos have other numbers of frames; ask for {nearest}.")
 MULTIPLES = sentence("This model needs a width and height that are multiples of {step}; change the size.")
 
 
@@ -45,6 +48,7 @@ class Admission:
 
     def check(self, request: GenerationRequest) -> None:
         """Raise BadRequest for what the model does not support."""
+        self._check_video(request)
         self._adapters.check(request)
         if (request.mask or request.strength is not None) and not request.init_image:
             raise BadRequest(sentence("A mask and a strength need a picture to start from; ask again with one."))
@@ -70,6 +74,13 @@ class Admission:
         step = self._card.multiple_of
         if min(request.width, request.height) < step or request.width % step or request.height % step:
             raise BadRequest(sentence(MULTIPLES, step=step))
+
+    def _check_video(self, request: GenerationRequest) -> None:
+        if self._pipelines.is_video != request.is_video:
+            raise BadRequest(NO_VIDEO if request.is_video else STILL)
+        video = self._card.video
+        if request.is_video and video and request.frames not in video.counts:
+            raise BadRequest(sentence(FRAMES, nearest=video.nearest(request.frames)))
 
     def prepare(self, request: GenerationRequest) -> None:
         """Set the models up for calls of requests with this one's `parts_key`."""

@@ -236,4 +236,5 @@ def timed_request(card: ModelCard, samples: int) -> GenerationRequest:
         guidance_scale=max(card.guidance_scale, 2.0),
         seed=0,
         num_images_per_prompt=samples,
+        animation=card.video.shortest if card.video else None,
     )

@@ -176,7 +176,7 @@ class DiffusionGenerator:
             quantize(pipe, card.quantize)
         weights_format.apply(pipe)
         place(pipe, device, offload)
-        most = (max_batch or FIRST_BATCH) * card.width * card.height
+        most = (1 if card.video else max_batch or FIRST_BATCH) * card.width * card.height
         ladder = Ladder(pipe, most, can_offload=device.type != "cpu" and offload == "none")
         return (cls if Pipelines(pipe, card).stepwise else _WholeCallGenerator)(
             card,
@@ -192,10 +192,15 @@ class DiffusionGenerator:
         """Whether it paints between two noises and two prompts, which animations need."""
         return self._pipelines.animates
 
+    @property
+    def paints_videos(self) -> bool:
+        """Whether it paints videos, a request's frames in one call."""
+        return self._pipelines.is_video
+
     def admit(self, key: str, request: GenerationRequest) -> None:
         """Encode the request's texts and pictures and draw its noise; its first step is the next `step`.
 
-        A request larger than the whole capacity is accepted when nothing else is in flight.
+        A request larger than the whole capacity is accepted when nothing else is in flight, and a video always.
 
         Raises:
             BadRequest: the model does not support the size, steps, scheduler or a feature, or it could never fit.
@@ -205,7 +210,7 @@ class DiffusionGenerator:
         if self._budget is not None:
             self._budget.check(request)
         in_flight = any(self._in_flight())
-        if in_flight and request.pixels > self.capacity():
+        if in_flight and not request.is_video and request.pixels > self.capacity():  # a video waits for its own call
             raise OutOfMemory(sentence("The device has no room beside what it is painting now; ask again in a moment."))
         if not in_flight:
             self._ladder.climb()
@@ -447,7 +452,7 @@ class _WholeCallGenerator(DiffusionGenerator):
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        self._calls = WholeCalls(self._pipelines, self._ladder, self._previewer)
+        self._calls = WholeCalls(self._pipelines, self._ladder, self._previewer, self._admission.prepare)
 
     def step(self) -> list[Event]:
         """Take one step of the current call, or begin the next one."""

@@ -8,7 +8,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 import torch
@@ -88,11 +88,28 @@ class Budget:
     def check(self, request: GenerationRequest) -> None:
         """Refuse a request that cannot fit even alone: one picture at a time, one row of it, in tiles, with offloading.
 
+        All frames of a video are one row, and its guided and unguided halves may be one call.
+
         Raises:
             BadRequest: it never fits; the sentence says how far off it is.
         """
+        room = self.free + self.releasable
+        if request.is_video:
+            if (needed := self.denoising.of(request.pixels_at_once)) > room:
+                raise BadRequest(
+                    sentence(
+                        "A video of {frames} frames of {width}x{height} needs about {needed:.1f} GiB of memory and "
+                        "this device has {room:.1f} GiB; ask for fewer frames or smaller ones.",
+                        frames=request.frames,
+                        width=request.width,
+                        height=request.height,
+                        needed=needed / GIB,
+                        room=room / GIB,
+                    )
+                )
+            return
         # the measured picture was a guided one, whose two rows can be denoised one after the other
-        needed, room = self.denoising.of(request.width * request.height // 2), self.free + self.releasable
+        needed = self.denoising.of(request.width * request.height // 2)
         if needed > room:
             raise BadRequest(
                 sentence(
@@ -150,7 +167,7 @@ def _read(kept: Any) -> Costs | None:
 def _measure(
     meter: Meter, card: ModelCard, side: int, paint: Callable[[GenerationRequest], Iterator[None]]
 ) -> Costs | None:
-    """Paint one and two samples and measure the memory.
+    """Paint one and two samples, or a video and one twice as wide, and measure the memory.
 
     Paints at the model's own size, or a longer side of ``side`` if that is less: on the CPU it is slow, and memory
     grows evenly with the pixels.
@@ -163,7 +180,7 @@ def _measure(
     except GenerationError as error:  # or the model only changes pictures
         log.warning("memory_not_measured model=%s reason=%s", card.name, error_site(error))
         return None
-    denoising, painting = (Cost.fit(once.pixels, *pair) for pair in zip(one, two, strict=True))
+    denoising, painting = (Cost.fit(once.pixels_at_once, *pair) for pair in zip(one, two, strict=True))
     log.info(
         "memory_measured model=%s bytes_per_pixel=%.0f fixed=%.0f seconds=%.2f",
         *(card.name, painting.per_pixel, painting.fixed, time.perf_counter() - started),
@@ -175,7 +192,7 @@ def _test_request(card: ModelCard, long_side: int, samples: int) -> GenerationRe
     """A guided request of two steps: the most expensive one at that size, or at the model's own if that is less."""
     part, step = min(1.0, long_side / max(card.width, card.height)), card.multiple_of
     width, height = (max(1, round(side * part / step)) * step for side in (card.width, card.height))
-    return GenerationRequest(
+    request = GenerationRequest(
         prompt="a picture",
         model=card.name,
         width=width,
@@ -186,6 +203,9 @@ def _test_request(card: ModelCard, long_side: int, samples: int) -> GenerationRe
         num_images_per_prompt=samples,
         init_image=GREY if card.edits else None,
     )
+    if card.video:  # one call has one video, so what two take is measured by one of twice the width
+        return replace(request, num_images_per_prompt=1, width=samples * width, animation=card.video.shortest)
+    return request
 
 
 def _peaks(meter: Meter, painting: Iterator[None]) -> tuple[int, int]:

@@ -20,6 +20,7 @@ from limner.generators.cards.checkpoints.checkpoint import is_checkpoint
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.model_files import variant_of
 from limner.generators.cards.samplers import samplers
+from limner.generators.cards.video_models import VIDEOS
 from limner.generators.diffusion.adapter_loading import images_for
 from limner.generators.diffusion.checkpoint_pipelines import read_checkpoint
 from limner.generators.diffusion.controlnets import ControlNets, controls_of
@@ -113,6 +114,7 @@ class Pipelines:
         stepwise: whether its family is one of `STEPWISE`.
         steers: whether its loop takes other words between two steps, and ends early.
         animates: whether its words can be mixed.
+        is_video: whether it paints videos.
         edits: whether it changes a picture as the prompt says.
         has_unet: whether it has a UNet and CLIP's text encoders alone.
         samplers: the samplers that work with it, by name.
@@ -130,6 +132,7 @@ class Pipelines:
         self.edits = name in EDITS
         self.steers = self.stepwise and not self.edits
         self.animates = name in EXPLAINS
+        self.is_video = name in VIDEOS
         self._controlled = CONTROLLED.get(name, Family())
         self.controlnets = ControlNets(pipe, card.controlnets)
         self.adapters = IpAdapters(pipe, card)
@@ -225,6 +228,7 @@ def arguments(pipe: DiffusionPipeline, request: GenerationRequest) -> dict[str, 
         "guidance_scale": request.guidance_scale,
         "true_cfg_scale": request.guidance_scale if is_true else None,
         "num_images_per_prompt": count,
+        "num_frames": request.frames if request.is_video else None,
         "generator": [torch.Generator().manual_seed(seed) for seed in request.seeds],
         "use_resolution_binning": False,  # which paints another size and enlarges it
         "max_area": request.width * request.height,  # without which Kontext paints another size too

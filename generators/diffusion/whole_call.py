@@ -8,7 +8,7 @@ import inspect
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -33,16 +33,24 @@ class WholeCalls:
 
     The call is suspended after each step, so it can report or be dropped there. Requests that come meanwhile wait for
     the next call, whose parameters are those of the oldest. A pipeline without ``callback_on_step_end`` runs to its end
-    in one step.
+    in one step. Each video is a call of its own.
 
     Args:
         pipelines: the pipeline, and schedulers for it.
         ladder: the samples of one call, and what to give up when they do not fit.
         previewer: makes previews; None for none.
+        prepare: sets the models up for a call of requests like this one; raises GenerationError.
     """
 
-    def __init__(self, pipelines: Pipelines, ladder: Ladder, previewer: Previewer | None) -> None:
+    def __init__(
+        self,
+        pipelines: Pipelines,
+        ladder: Ladder,
+        previewer: Previewer | None,
+        prepare: Callable[[GenerationRequest], None],
+    ) -> None:
         self._pipelines = pipelines
+        self._prepare = prepare
         self._ladder = ladder
         self._previewer = previewer
         self._orders: dict[str, _Order] = {}  # the oldest is first
@@ -72,7 +80,7 @@ class WholeCalls:
         started = time.perf_counter()
         pixels = samples[0][0].pixels
         with torch.no_grad(), self._ladder.tiling(pixels):
-            self._call = self._call or _PipelineCall(self._pipelines, samples)
+            self._call = self._call or _PipelineCall(self._pipelines, samples, self._prepare)
             self._call.go_on()
         share = (time.perf_counter() - started) / len(samples)
         for order, _ in samples:
@@ -109,16 +117,19 @@ class WholeCalls:
         oldest = next(iter(self._orders.values()))
         alike = [order for order in self._orders.values() if order.parameters == oldest.parameters]
         samples = [(order, i) for order in alike for i in range(order.count)]
-        size = self._ladder.rows(oldest.pixels, decoding=True)
+        size = 1 if oldest.request.is_video else self._ladder.rows(oldest.pixels, decoding=True)
         self._parts.extend(samples[start : start + size] for start in range(0, len(samples), size))
         return self._parts.popleft()
 
     def _progress(self, call: _PipelineCall) -> list[Event]:
-        """The progress of each request in the call, including earlier calls."""
+        """The progress of each request in the call, including earlier calls; a video's step counts for each frame."""
         mine = {order: [each for each, _ in call.samples].count(order) for order, _ in call.samples}
+        taken = {
+            order: (len(order.results) * call.steps + count * call.step) // order.count for order, count in mine.items()
+        }
         return [
-            Progress(order.key, (len(order.results) * call.steps + count * call.step) // order.count, call.steps)
-            for order, count in mine.items()
+            Progress(order.key, step * order.request.frames, call.steps * order.request.frames)
+            for order, step in taken.items()
             if self._is_in(order)
         ]
 
@@ -127,7 +138,7 @@ class WholeCalls:
         if self._previewer and isinstance(latents, torch.Tensor):
             for order in {order: None for order, _ in call.samples if self._is_in(order)}:
                 rows = [i for i, (each, _) in enumerate(call.samples) if each is order]
-                image = self._previewer.paint(latents[rows], order.request)
+                image = self._previewer.paint(_of_middle_frame(latents[rows]), order.request)
                 if image is not None:
                     yield Preview(order.key, image)
 
@@ -156,10 +167,12 @@ class WholeCalls:
         del self._orders[order.key]
         if error is not None:
             return [Failed(order.key, error)]
-        images: list[Any] = [order.results[i] for i in range(order.count)]
+        painted = [order.results[i] for i in range(order.count)]
+        images = [image for images in painted if not isinstance(images, GenerationError) for image in images]
+        seeds = [seed for seed in order.request.seeds for _ in range(order.request.frames)]
         seconds = time.perf_counter() - order.admitted
         unread = self._pipelines.unread(order.request)
-        return [Finished(order.key, images, order.request.seeds, seconds, order.busy, *unread)]
+        return [Finished(order.key, images, seeds, seconds, order.busy, *unread)]
 
     def _is_in(self, order: _Order) -> bool:
         return self._orders.get(order.key) is order
@@ -167,13 +180,13 @@ class WholeCalls:
 
 @dataclass(eq=False)
 class _Order:
-    """An admitted request, and its pictures or errors by index."""
+    """An admitted request, and by index each sample's picture, or frames, or error."""
 
     key: str
     request: GenerationRequest
     admitted: float = field(default_factory=time.perf_counter)
     busy: float = 0.0
-    results: dict[int, Image.Image | GenerationError] = field(default_factory=dict)
+    results: dict[int, _Result] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
@@ -181,28 +194,33 @@ class _Order:
 
     @property
     def pixels(self) -> int:
-        return self.request.width * self.request.height
+        return self.request.pixels_at_once
 
     @property
     def parameters(self) -> tuple[Any, ...]:
         """The parameters that must be equal in one call: a negative prompt may change a pipeline's path."""
         request = self.request
         negative = bool(request.negative_prompt)
-        return request.batch_key, request.num_inference_steps, request.guidance_scale, request.scheduler, negative
+        shape = request.batch_key, request.frames
+        return *shape, request.num_inference_steps, request.guidance_scale, request.scheduler, negative
 
 
 _Sample = tuple[_Order, int]
+_Result = list["Image.Image"] | GenerationError
 
 
 class _PipelineCall:
     """One call of the pipeline in a greenlet, suspended after each step until `go_on`."""
 
-    def __init__(self, pipelines: Pipelines, samples: list[_Sample]) -> None:
+    def __init__(
+        self, pipelines: Pipelines, samples: list[_Sample], prepare: Callable[[GenerationRequest], None]
+    ) -> None:
         self.samples = samples
         request = samples[0][0].request
         self.step, self.steps = 0, request.num_inference_steps
         self.failure: GenerationError | None = None
-        self.results: list[Image.Image | GenerationError] = []
+        self.results: list[_Result] = []
+        self._prepare = prepare
         self._pipe = pipelines.pipeline(request)
         self._pipe.scheduler = pipelines.scheduler(request.scheduler)
         self.watch = Watch(self._pipe.scheduler)
@@ -211,13 +229,15 @@ class _PipelineCall:
 
     @property
     def ended(self) -> bool:
-        return self._loop.dead
+        return self._loop.dead or self.failure is not None
 
     def go_on(self) -> None:
         """Take one more step, the last one with everything after it; errors go to `failure`."""
         try:
             self._caller = getcurrent()
-            output = self._loop.switch() if self._loop else self._loop.switch(self._pipe, **self._arguments())
+            output = self._loop.switch() if self._loop else self._begin()
+        except GenerationError as error:
+            self.failure = error
         except ValueError:
             self.failure = BadRequest()
         except Exception as error:
@@ -230,6 +250,10 @@ class _PipelineCall:
     def stop(self) -> None:
         """End the call at its current point."""
         self._loop.throw()
+
+    def _begin(self) -> Any:
+        self._prepare(self.samples[0][0].request)
+        return self._loop.switch(self._pipe, **self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
         """The first request's arguments, with the prompts and random generators of each sample."""
@@ -250,17 +274,23 @@ class _PipelineCall:
             self._caller.switch()
         return {}
 
-    def _pictures(self, output: Any) -> list[Image.Image | GenerationError]:
+    def _pictures(self, output: Any) -> list[_Result]:
         unsafe = getattr(output, "nsfw_content_detected", None) or [False] * len(self.samples)
         refusal = BadRequest(
             sentence("The model's own safety check held this picture back; change the words or the seed.")
         )
+        painted = output.frames if self.samples[0][0].request.is_video else output.images
         return [
             refusal if bad else self._picture(order.request, pixels)
-            for (order, _), pixels, bad in zip(self.samples, output.images, unsafe, strict=True)
+            for (order, _), pixels, bad in zip(self.samples, painted, unsafe, strict=True)
         ]
 
-    def _picture(self, request: GenerationRequest, pixels: Any) -> Image.Image | GenerationError:
+    def _picture(self, request: GenerationRequest, pixels: Any) -> _Result:
         if math.isfinite(pixels.sum()):
-            return self._pipe.numpy_to_pil(pixels)[0]
+            return self._pipe.numpy_to_pil(pixels)
         return NotNumbers.blaming(request, str(self._pipe.dtype).removeprefix("torch."))
+
+
+def _of_middle_frame(latents: torch.Tensor) -> torch.Tensor:
+    """Of a video's latents those of the frame in its middle; a picture's are as they were."""
+    return latents[:, :, latents.shape[2] // 2] if latents.ndim == 5 else latents

@@ -18,6 +18,7 @@ from limner.generators.cards.abilities import (
     EDITS,
     LEAVES_NOTHING_OUT,
     MASKS,
+    NEEDS,
     ONLY_FROM_PICTURES,
     STARTS,
     TAKES_NO_LORA,
@@ -26,6 +27,7 @@ from limner.generators.cards.abilities import (
 )
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.cards.samplers import NOISE
+from limner.generators.cards.video_models import VIDEOS
 from limner.generators.diffusion.pipelines import STEPWISE, arguments
 from limner.generators.errors import NoNegative
 from limner.generators.one_pass.cyclegan import CycleGANGenerator
@@ -84,22 +86,17 @@ def test_the_pipelines_that_start_from_a_picture_are_those_that_are_stepped():
 
 def test_a_pipeline_that_needs_more_than_words_is_not_offered():
     more = {"mask_image", "control_image", "control_mask", "control_video", "video", "conditioning_frames"}
-    needy = {name for name, names in signatures().items() if more & set(names)} - VIDEOS
+    needy = {name for name, names in signatures().items() if more & set(names)}
     assert {name for name in needy if not abilities("diffusion", name)["problem"]} == set()
     assert not any(abilities("diffusion", name)["problem"] for name in STARTS)
 
 
-VIDEOS = {
-    "AnyFlowFARPipeline",
-    "AnyFlowPipeline",
-    "Cosmos2_5_PredictBasePipeline",
-    "Cosmos3OmniPipeline",
-    "HeliosPipeline",
-    "LTXConditionPipeline",
-    "WanAnimatePipeline",
-    "WanVACEPipeline",
-}
-"""Pipelines whose films may be made from words, and whose names do not tell that they make films."""
+def test_of_the_pipelines_that_paint_videos_only_those_that_are_proven_are_offered():
+    asked = {name for name, names in signatures().items() if {"num_frames", "num_videos_per_prompt"} & set(names)}
+    assert {name for name in asked if not abilities("diffusion", name)["problem"]} == VIDEOS
+    pictures = {name for name, names in signatures().items() if "num_images_per_prompt" in names} - asked
+    films = next(part for part in NEEDS if part.startswith("Video"))
+    assert {name for name in pictures if re.search(films, name)} == set()
 
 
 @pytest.mark.parametrize("name", ["FluxPipeline", "Flux2Pipeline", "QwenImagePipeline", "StableDiffusionPipeline"])

@@ -233,7 +233,7 @@ def test_requests_in_one_whole_call_are_guided_too(folder_of: Callable[[str], Pa
     folder = folder_of("Qwen-Image")
     pipe = stock_pipeline(folder)
     ladder = Ladder(pipe, 4 * SIDE**2, can_offload=False)
-    calls = WholeCalls(Pipelines(pipe, ModelCard(name="tiny", source="")), ladder, None)
+    calls = WholeCalls(Pipelines(pipe, ModelCard(name="tiny", source="")), ladder, None, lambda _request: None)
     asked = [tiny_request(prompt=words, width=SIDE, height=SIDE) for words in ("a red cat", "a red dog")]
     for request in asked:
         calls.admit(request.prompt, request)

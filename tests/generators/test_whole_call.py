@@ -60,7 +60,7 @@ def build(tiny: Path, kind: type = StableDiffusionPAGPipeline) -> StableDiffusio
 
 def start(pipe: StableDiffusionPAGPipeline, samples: int = 8) -> tuple[WholeCalls, Ladder]:
     ladder = Ladder(pipe, samples * SIDE**2, can_offload=False)
-    return WholeCalls(Pipelines(pipe, ModelCard(name="tiny", source="")), ladder, None), ladder
+    return WholeCalls(Pipelines(pipe, ModelCard(name="tiny", source="")), ladder, None, lambda _request: None), ladder
 
 
 @pytest.fixture

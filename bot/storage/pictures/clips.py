@@ -11,9 +11,12 @@ from typing import Any
 from PIL import Image, ImageSequence
 
 from limner.bot.storage.pictures.copies import COPY_QUALITY, encode
+from limner.generators.animation import USUAL_RATE
 
 FRAME_MS = 100
-"""How long each frame is shown, in milliseconds."""
+"""How long each frame is shown, in milliseconds, where its file does not say it."""
+LEAST_MS, MOST_MS = 10, 1000
+"""The shortest and longest time that a file may say."""
 SCALES = (1.0, 0.75, 0.5, 0.35, 0.25)
 """Factors of width and height that are tried one after the other, until a file fits."""
 MOST_PIXELS = 2**25
@@ -32,15 +35,16 @@ def clips(png: bytes, most: int, *, swings: bool) -> Iterator[tuple[str, bytes] 
     """
     image = Image.open(io.BytesIO(png))
     xmp = image.info.get("xmp", b"")
+    shown_ms = max(LEAST_MS, min(round(image.info.get("duration") or FRAME_MS), MOST_MS))
     frames = _frames(image)
     played = [*frames, *frames[-2:0:-1]] if swings else frames
-    yield _largest("webp", played, most, lambda scaled: _webp(scaled, xmp))
-    yield _largest("mp4", played, most, _mp4)
+    yield _largest("webp", played, most, lambda scaled: _webp(scaled, shown_ms, xmp))
+    yield _largest("mp4", played, most, lambda scaled: _mp4(scaled, shown_ms))
 
 
-def encode_animation(frames: Frames, **options: object) -> bytes:
-    """A PNG file of several frames, lossless; programs that know no animations show the first."""
-    more = {"save_all": True, "append_images": frames[1:], "duration": FRAME_MS, "loop": 0}
+def encode_animation(frames: Frames, rate: int = USUAL_RATE, **options: object) -> bytes:
+    """A PNG file of several frames, ``rate`` a second, lossless; programs that know no animations show the first."""
+    more = {"save_all": True, "append_images": frames[1:], "duration": round(1000 / rate), "loop": 0}
     return encode(frames[0], "PNG", **options, **more)
 
 
@@ -67,12 +71,12 @@ def _scaled(frame: Image.Image, scale: float) -> Image.Image:
     return frame if frame.size == (width, height) else frame.resize((width, height), Image.Resampling.LANCZOS)
 
 
-def _webp(frames: Frames, xmp: bytes) -> bytes:
-    more = {"save_all": True, "append_images": frames[1:], "duration": FRAME_MS, "loop": 0}
+def _webp(frames: Frames, shown_ms: int, xmp: bytes) -> bytes:
+    more = {"save_all": True, "append_images": frames[1:], "duration": shown_ms, "loop": 0}
     return encode(frames[0], "WEBP", quality=COPY_QUALITY, method=2, xmp=xmp, **more)
 
 
-def _mp4(frames: Frames) -> bytes:
+def _mp4(frames: Frames, shown_ms: int) -> bytes:
     """H.264 by OpenH264: the wheel's other encoder of it, x264, is under the GPL."""
     import av  # takes long to load, and only animations need it
 
@@ -80,7 +84,7 @@ def _mp4(frames: Frames) -> bytes:
     video: Any = av.open(file, "w", format="mp4")
     picture: Any = av.VideoFrame
     with video:
-        rate = Fraction(1000, FRAME_MS)
+        rate = Fraction(1000, shown_ms)
         stream = video.add_stream("libopenh264", rate=rate)
         stream.width, stream.height = frames[0].size
         stream.pix_fmt = "yuv420p"

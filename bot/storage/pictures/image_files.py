@@ -13,20 +13,27 @@ from limner.bot.storage.pictures.clips import encode_animation
 from limner.bot.storage.pictures.copies import JPEG_QUALITIES, encode
 from limner.bot.storage.tables.models import Job
 from limner.bot.translation import _
+from limner.generators.animation import USUAL_RATE
 
 PREVIEW_SIDE, PREVIEW_BYTES = 256, 10_000
 """Largest side (pixels) and file (bytes) of a preview: many are written, and each is shown for seconds."""
 
 
-def encode_png(image: Image.Image, parameters: str, source: DigitalSource, more: Sequence[Image.Image] = ()) -> bytes:
+def encode_png(
+    image: Image.Image,
+    parameters: str,
+    source: DigitalSource,
+    more: Sequence[Image.Image] = (),
+    rate: int = USUAL_RATE,
+) -> bytes:
     """The picture as a PNG file whose text chunk ``parameters`` says how it was made, and XMP how it came about.
 
-    With ``more`` frames it is an animation.
+    With ``more`` frames it is an animation of ``rate`` frames a second.
     """
     info = PngImagePlugin.PngInfo()
     info.add_text("parameters", parameters)  # iTXt where Latin-1 (tEXt) cannot write it
     info.add_itxt("XML:com.adobe.xmp", xmp(source))
-    return encode_animation([image, *more], pnginfo=info) if more else encode(image, "PNG", pnginfo=info)
+    return encode_animation([image, *more], rate, pnginfo=info) if more else encode(image, "PNG", pnginfo=info)
 
 
 def describe(job: Job, *, says_ai: bool) -> str:

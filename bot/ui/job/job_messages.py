@@ -136,8 +136,11 @@ def painting(job: Job) -> str:
     full = round(10 * job.step / job.steps)
     bar = "▰" * full + "▱" * (10 - full)
     done = _("painting {bar} step {step} of {steps}", bar=bar, step=job.step, steps=job.steps)
-    if job.is_animation:
-        frames = job.generation.frames
+    frames = job.generation.frames
+    if job.generation.is_video:
+        step, steps = job.step // frames, job.steps // frames
+        done = _("painting {bar} step {step} of {steps}", bar=bar, step=step, steps=steps)
+    elif job.is_animation:
         frame = min(frames, job.step * frames // job.steps + 1)
         done = _("painting {bar} frame {frame} of {frames}", bar=bar, frame=frame, frames=frames)
     if refine := job.generation.refine:
@@ -303,7 +306,9 @@ def _facts(job: Job, styles: Styles, *, says_ai: bool) -> str:
         facts = [made, *facts]
     if animation := job.generation.animation:
         motion = PULSE if animation.is_pulse else MOTIONS[animation.swings]
-        facts = [_("{frames} frames, {motion}", frames=animation.frames, motion=_(motion)), *facts]
+        moves = _("{frames} frames, {motion}", frames=animation.frames, motion=_(motion))
+        shown = _("{frames} frames, {rate} a second", frames=animation.frames, rate=animation.rate)
+        facts = [shown if animation.is_video and not animation.swings else moves, *facts]
     if blended := sum(one.role == Role.BLEND for one in job.generation.references):
         facts = [_("blend of {number} pictures", number=blended), *facts]
     early = [_("stopped after step {step} of {steps}", step=job.steps, steps=job.generation.num_inference_steps)]
