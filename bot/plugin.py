@@ -24,6 +24,7 @@ from limner.bot.cogs.improve import Improve
 from limner.bot.cogs.lists import Lists
 from limner.bot.cogs.me import Me
 from limner.bot.cogs.message_menus import message_menus
+from limner.bot.cogs.models import Models
 from limner.bot.cogs.pictures import BlockChoice, Pictures, block_menu
 from limner.bot.cogs.privacy import EraseButton, Privacy, PrivacyButton
 from limner.bot.cogs.queue import Queue
@@ -107,6 +108,7 @@ COGS = (
     Animate,
     Blend,
     Help,
+    Models,
     Queue,
     HistoryCog,
     Describe,

@@ -85,7 +85,7 @@ LAYERS = (
         "edited_pictures",
         "posted_pictures",
     ),
-    ("server_styles",),
+    ("server_styles", "model_pictures"),
     ("app",),
     ("moderation",),
     ("filters",),

@@ -43,7 +43,7 @@ class Listing:
 
 
 Maker = Callable[[Interaction, App, int, int], Awaitable[Listing]]
-KINDS = ("queue", "reviews", "refused", "strikes", "bans", "mine", "help")
+KINDS = ("queue", "reviews", "refused", "strikes", "bans", "mine", "help", "models")
 LISTS: dict[str, Maker] = {}
 """What makes a page of each kind of list for the one who asks, about a subject (such as a member's id, or 0)."""
 

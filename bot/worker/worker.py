@@ -31,6 +31,7 @@ from limner.bot.worker.refinements import Refinements, note, selected
 from limner.bot.worker.reports import BEATS, Reports, State
 from limner.bot.worker.results import from_painting, hand_in
 from limner.bot.worker.scoring_thread import ScoringThread, SelectedPicture
+from limner.bot.worker.side_pictures import look_at_model_pictures
 from limner.bot.worker.storage_watch import TRY_SECONDS, StorageWatch
 from limner.generators.base import Event, Failed, Finished, Preview, Progress, PromptExpander
 from limner.generators.cards.model_card import ModelCard
@@ -43,6 +44,8 @@ POLL_SECONDS = 1.0
 """Longest wait of a queued job for a worker that no wake-up reaches."""
 EMBED_SECONDS = 0.5
 """Pause between two times that an idle worker embeds a few pictures, which take 25 processor milliseconds each."""
+LOOK_SECONDS = 5.0
+"""Pause between two pictures beside models that an idle worker copies and classifies."""
 COMPILE_SECONDS = 1.0
 """Pause between two sizes of calls that an idle worker compiles for, so that a job which comes meanwhile is next."""
 REPORT_SECONDS = 0.25
@@ -131,6 +134,7 @@ class Worker:
             asyncio.create_task(_repeat(self._sign_in, REPORT_SECONDS), name="sign-in"),
             asyncio.create_task(_repeat(self._classify_again, POLL_SECONDS), name="look-again"),
             asyncio.create_task(_repeat(self._embed_older, EMBED_SECONDS), name="embed-older"),
+            asyncio.create_task(_repeat(self._look_at_model_pictures, LOOK_SECONDS), name="model-pictures"),
             asyncio.create_task(_repeat(self._compile, COMPILE_SECONDS), name="compile"),
             asyncio.create_task(_repeat(lambda: tidy(self._app), TIDY_SECONDS), name="tidy"),
             asyncio.create_task(_repeat(lambda: trim(self._app), TRIM_SECONDS), name="trim"),
@@ -381,6 +385,10 @@ class Worker:
         """Embed pictures of earlier requests while there is nothing to paint."""
         if self._has_nothing_to_do():
             await self._older_pictures.embed()
+
+    async def _look_at_model_pictures(self) -> None:
+        if self._has_nothing_to_do():
+            await look_at_model_pictures(self._app, self._classifier)
 
     async def _compile(self) -> None:
         await self._compiling.advance(self._has_nothing_to_do)
