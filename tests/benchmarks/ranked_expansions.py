@@ -25,7 +25,7 @@ from limner.generators.vision.read_back import atoms_in
 from tests.benchmarks.figures import show
 from tests.benchmarks.held_out import DOWNLOADS, read_seen, unseen_scenes
 
-IDEAS = 60
+IDEAS = 40
 DOODLE = str(PRETRAINED / "doodle")
 
 

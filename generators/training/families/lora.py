@@ -36,8 +36,6 @@ LAYERS = ["to_q", "to_k", "to_v", "to_out.0", "conv1", "conv2"]
 PLAN = Plan(samples=4_000, batch=4, learning_rate=1e-4, warmup=50, ema=0.99, decay=0.3, weight_decay=0.0)
 QUICK = 2e-3
 """Learning rate of a small denoiser; the plan's is that of diffusers' own scripts for Stable Diffusion and XL."""
-QUICK_PREFERENCES = 5e-4
-"""The same for preferences, whose loss is steeper."""
 SMALL = 100_000_000
 """A small denoiser has fewer parameters: the shipped one has 11 million, Stable Diffusion 860 million."""
 
@@ -109,8 +107,7 @@ def _train(recipe: LoRARecipe, minutes: float | None) -> None:
     latent_diffusion.prepare(task.network, own_device())
     if recipe.checkpoints_gradients:
         pipe.unet.enable_gradient_checkpointing()
-    quick = QUICK if recipe.beta is None else QUICK_PREFERENCES
-    plan = replace(recipe.plan, learning_rate=quick) if recipe.fits_rate and _is_small(pipe) else recipe.plan
+    plan = replace(recipe.plan, learning_rate=QUICK) if recipe.fits_rate and _is_small(pipe) else recipe.plan
     Trainer(task, plan, recipe.folder).run(minutes=minutes)
 
 
