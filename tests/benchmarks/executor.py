@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,6 +15,7 @@ import torch
 from limner.bot.settings import Settings
 from limner.generators.base import Finished
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.diffusion.stacked_calls import Call
 from limner.generators.executor import Executor
 from limner.generators.requests import GenerationRequest
 from tests.benchmarks.figures import ROUNDS, cores, show, spread
@@ -49,15 +51,38 @@ def _measure(card: ModelCard) -> None:
     for _ in range(ROUNDS):
         for name, way in ways.items():
             rates[name].append(WAITING / way())
+    with _timed_calls() as seconds:
+        whole = _paint(executor, requests)
+    outside = 1 - sum(seconds) / whole
     ours, alone, ceiling = rates.values()
     show(
         f"{card.name}: {WAITING} requests of {card.width}x{card.height}, {card.num_inference_steps} steps, {_device()}",
         ("", "pictures per second"),
         [(name, spread(values)) for name, values in rates.items()],
         f"Median (lowest to highest) of {ROUNDS} rounds in turn. The executor does {_ratio(ours, alone):.2f} of one at "
-        f"a time and {_ratio(ours, ceiling):.2f} of the best batch.",
+        f"a time and {_ratio(ours, ceiling):.2f} of the best batch. {outside:.1%} of its time is outside of calls of "
+        "the denoiser and the VAE.",
     )
     executor.close()
+
+
+@contextmanager
+def _timed_calls() -> Generator[list[float]]:
+    """The seconds of each call of a model that the executor makes in this block."""
+    make, seconds = Call.make, list[float]()
+
+    def timed(self: Call) -> Any:
+        started = time.perf_counter()
+        try:
+            return make(self)
+        finally:
+            seconds.append(time.perf_counter() - started)
+
+    Call.make = timed
+    try:
+        yield seconds
+    finally:
+        Call.make = make
 
 
 def open_stock(card: ModelCard) -> Any:

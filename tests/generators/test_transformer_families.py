@@ -197,6 +197,12 @@ def test_sizes_share_a_call_where_the_denoiser_takes_lists(
     arriving = [(0, asked[1]), (1, asked[2]), (2, asked[0]), (2, asked[3])]
     for left, (_tick, request) in zip(paint(generator, arriving), arriving, strict=True):
         assert_stock(folder, request, left)
+    too_wide = replace(asked[0], width=8 * SIDE, height=SIDE // 8)
+    [failed, *others] = paint(generator, [(0, too_wide), (0, asked[0]), (0, asked[1])])
+    assert isinstance(failed, Failed)
+    assert "change its size" in str(failed.error)
+    for left, request in zip(others, asked[:2], strict=True):
+        assert_stock(folder, request, left)
 
 
 def test_prompts_of_any_length_share_a_call_where_the_denoiser_takes_a_mask(
