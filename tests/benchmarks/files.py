@@ -53,6 +53,7 @@ def write_all(folder: Path) -> Mapping[str, tuple[Path, str]]:
         "a checkpoint": (checkpoint, ""),
         "a folder whose denoiser is a GGUF file (Q8_0)": (small, ""),
         "the folder with `int8`": (whole, "int8"),
+        "the folder with `fp8`": (whole, "fp8"),
         "the folder with `nf4`": (whole, "nf4"),
     }
 
