@@ -88,7 +88,8 @@ class BatchSize:
             self._larger.append(seconds / rows)
         elif pixels > 0.75 * smaller:
             self._smaller.append(seconds / rows)
-            self._settled = seconds > LONG_SECONDS and not self._is_doubted
+            if seconds > LONG_SECONDS and not self._is_doubted:
+                self._settled = self._chosen = True
         if len(self._larger) > MOST_TIMED_CALLS:
             self._larger.pop(0)  # one request may be as large as two smaller calls, so that none of those is made
         if is_enough(self._larger) and is_enough(self._smaller):
@@ -106,7 +107,7 @@ class BatchSize:
         self._forget()
 
     def _count(self, pixels: int) -> None:
-        """Count a full call of a size that was chosen by comparing; after `_pause` of them it is compared again."""
+        """Count a full call of a size that was chosen before; after `_pause` of them it is compared again."""
         if not self._chosen or pixels < 0.75 * self._pixels:
             return
         self._calls_left -= 1

@@ -93,11 +93,14 @@ def test_more_calls_are_timed_where_the_fastest_do_not_agree():
     assert size.samples == 8
 
 
+@pytest.mark.parametrize("busy", [{4: 0.1, 8: 0.2}, {4: 1.1 * LONG_SECONDS}])
 @pytest.mark.parametrize(("larger", "expected"), [(0.11, 8), (0.25, 2)])
-def test_a_size_that_was_chosen_in_a_busy_moment_is_compared_again(larger: float, expected: int):
-    """At first calls of eight seem to save nothing; later they do, or four cost time too."""
+def test_a_size_that_was_chosen_in_a_busy_moment_is_compared_again(
+    busy: dict[int, float], larger: float, expected: int
+):
+    """At first calls of eight save nothing, or those of four take long; later eight save time, or four cost time."""
     size = BatchSize(CARD, 8 * SAMPLE, 4, [].append)
-    feed(size, 16, {4: 0.1, 8: 0.2}, AGAIN_AFTER)
+    feed(size, 16, busy, AGAIN_AFTER)
     assert size.samples == 4
     made = feed(size, 16, {1: 0.06, 2: 0.08, 4: larger, 8: 1.5 * larger}, AGAIN_AFTER)
     assert (size.samples, made[-1]) == (expected, expected)
