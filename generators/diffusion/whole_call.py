@@ -13,12 +13,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import torch
-from greenlet import getcurrent, greenlet
 
 from limner.generators.base import Event, Failed, Finished, Preview, Progress
 from limner.generators.diffusion.ladder import Ladder
 from limner.generators.diffusion.pipelines import Pipelines, arguments
 from limner.generators.diffusion.preview import Previewer, Watch
+from limner.generators.diffusion.suspended_call import SuspendedCall
 from limner.generators.errors import BadRequest, GenerationError, NotNumbers, OutOfMemory
 from limner.generators.failures import understand
 from limner.generators.requests import GenerationRequest
@@ -210,7 +210,7 @@ _Result = list["Image.Image"] | GenerationError
 
 
 class _PipelineCall:
-    """One call of the pipeline in a greenlet, suspended after each step until `go_on`."""
+    """One call of the pipeline, suspended after each step until `go_on`."""
 
     def __init__(
         self, pipelines: Pipelines, samples: list[_Sample], prepare: Callable[[GenerationRequest], None]
@@ -221,21 +221,19 @@ class _PipelineCall:
         self.failure: GenerationError | None = None
         self.results: list[_Result] = []
         self._prepare = prepare
-        self._pipe = pipelines.pipeline(request)
+        self._pipe: Any = pipelines.pipeline(request)
         self._pipe.scheduler = pipelines.scheduler(request.scheduler)
         self.watch = Watch(self._pipe.scheduler)
-        # Without the no_grad decorator: a stopped call would leave gradients off for the thread.
-        self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
+        self._loop = SuspendedCall(self._paint)
 
     @property
     def ended(self) -> bool:
-        return self._loop.dead or self.failure is not None
+        return self._loop.ended
 
     def go_on(self) -> None:
         """Take one more step, the last one with everything after it; errors go to `failure`."""
         try:
-            self._caller = getcurrent()
-            output = self._loop.switch() if self._loop else self._begin()
+            output = self._loop.go_on()
         except GenerationError as error:
             self.failure = error
         except ValueError:
@@ -249,11 +247,11 @@ class _PipelineCall:
 
     def stop(self) -> None:
         """End the call at its current point."""
-        self._loop.throw()
+        self._loop.stop()
 
-    def _begin(self) -> Any:
+    def _paint(self) -> Any:
         self._prepare(self.samples[0][0].request)
-        return self._loop.switch(self._pipe, **self._arguments())
+        return self._pipe(**self._arguments())
 
     def _arguments(self) -> dict[str, Any]:
         """The first request's arguments, with the prompts and random generators of each sample."""
@@ -271,7 +269,7 @@ class _PipelineCall:
     def _note(self, pipe: Any, step: int, _time: Any, _tensors: dict[str, Any]) -> dict[str, Any]:
         self.step, self.steps = step + 1, getattr(pipe, "num_timesteps", self.steps)
         if self.step < self.steps:
-            self._caller.switch()
+            self._loop.pause()
         return {}
 
     def _pictures(self, output: Any) -> list[_Result]:

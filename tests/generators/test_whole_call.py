@@ -20,6 +20,7 @@ from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.diffusion.ladder import Ladder
 from limner.generators.diffusion.pipelines import Pipelines
+from limner.generators.diffusion.suspended_call import SuspendedCall
 from limner.generators.diffusion.whole_call import WholeCalls
 from limner.generators.errors import BadRequest, NotNumbers, OutOfMemory
 from limner.generators.requests import GenerationRequest
@@ -286,3 +287,25 @@ def test_closing_frees_the_weights_of_a_call_that_is_under_way(pipe: StableDiffu
     assert generator.step() == [Progress("a", 1, 5)]
     generator.close()
     assert denoiser() is None
+
+
+def test_torch_makes_errors_in_a_call_that_goes_on_from_elsewhere():
+    """Where torch makes an error it reads the whole stack, also below the call: a greenlet's would have changed."""
+    taken: list[bool] = []
+
+    def steps() -> str:
+        for _ in range(3):
+            taken.append(torch.ones(1) != "a text")  # an error that torch makes and catches
+            assert not torch.is_grad_enabled()
+            call.pause()
+        return str(torch.ones(2) @ torch.ones(3))
+
+    call = SuspendedCall(steps)
+    assert call.go_on() is None
+    assert [*(call.go_on() for _turn in range(1))] == [None]
+    assert sorted([1], key=lambda _turn: call.go_on() or 0) == [1]
+    with pytest.raises(RuntimeError, match="size"):
+        max([1], key=lambda _turn: call.go_on() or 0)
+    assert (taken, call.ended) == ([True] * 3, True)
+    call.stop()
+    assert torch.is_grad_enabled()
