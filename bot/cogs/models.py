@@ -41,7 +41,8 @@ class Models(LimnerCog, name="Limner models"):
             await show_list(interaction, self.app, "models")
             return
         card = find_card(self.app.settings, model)
-        embed, files = make_embed(card.title or card.name, "\n".join(_facts(card))), list[discord.File]()
+        facts = await asyncio.to_thread(lambda: [*_facts(card)])
+        embed, files = make_embed(card.title or card.name, "\n".join(facts)), list[discord.File]()
         limit = await self.app.image_policy.limit(where(interaction), is_from_picture=False)
         if data := await asyncio.to_thread(ModelPictures(self.app.settings).shown, card, limit):
             embed.set_image(url=f"attachment://{FILE}")
@@ -59,11 +60,16 @@ class Models(LimnerCog, name="Limner models"):
 async def _entries(_interaction: Interaction, app: App, _subject: int, number: int) -> Listing:
     cards = [*app.settings.offered.values()]
     number, pages = page_of(len(cards), number)
-    shown = [" · ".join((f"**{_plain(card.name)}**", *_facts(card))) for card in cards]
-    return Listing(_(TITLE), shown[(number - 1) * PAGE : number * PAGE], number, pages, note=_(MORE))
+    shown = await asyncio.to_thread(lambda: [_line(card) for card in cards[(number - 1) * PAGE : number * PAGE]])
+    return Listing(_(TITLE), shown, number, pages, note=_(MORE))
+
+
+def _line(card: ModelCard) -> str:
+    return " · ".join((f"**{_plain(card.name)}**", *_facts(card)))
 
 
 def _facts(card: ModelCard) -> Iterator[str]:
+    """What a model is like; blocks, as files of LoRAs are looked for."""
     if card.title and card.title != card.name:
         yield _plain(card.title)
     yield f"{card.width}x{card.height}"
