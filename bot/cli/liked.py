@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
@@ -14,10 +13,10 @@ from limner.bot.cli.files import NEEDS_OUT
 from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
-from limner.bot.storage.history.taught_loras import LATENTS, PICTURES, LikedLora
+from limner.bot.storage.history.taught_loras import PICTURES, LikedLora
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.translation import N_, _
-from limner.generators.training.families.liked_pictures import LikedPicture, square_side, write_liked
+from limner.generators.training.families.liked_pictures import LikedPicture, forget_pictures, square_side, write_liked
 from limner.generators.weights import without_weights
 
 if TYPE_CHECKING:
@@ -72,8 +71,7 @@ class LikedTraining:
         Raises:
             SetupError: the LoRA is deleted.
         """
-        for name in (PICTURES, LATENTS):
-            shutil.rmtree(self._lora.folder / name, ignore_errors=True)
+        forget_pictures(self._lora.folder, PICTURES)
         if not asyncio.run(self._is_whole()):
             self._lora.delete()
             raise SetupError(_(ERASED))

@@ -109,7 +109,7 @@ def _taught(arguments: argparse.Namespace, recipe: LoRARecipe) -> Generator[LoRA
     """The recipe with its pictures, or with those that members liked or preferred, for the time of the training."""
     from limner.generators.training.data.picture_folder import learnt_part
     from limner.generators.training.families.diffusion_dpo import BETA
-    from limner.generators.training.families.liked_pictures import square_side, write_pairs
+    from limner.generators.training.families.liked_pictures import forget_pictures, square_side, write_pairs
     from limner.generators.training.families.preferences import read_preferences
     from limner.generators.training.processes import once
 
@@ -120,6 +120,7 @@ def _taught(arguments: argparse.Namespace, recipe: LoRARecipe) -> Generator[LoRA
         tell_left_out(found.left_out)
         once(write_pairs, found.pairs, recipe.pictures, square_side(arguments.card_of(arguments.model)))
         yield replace(recipe, beta=BETA)
+        once(forget_pictures, recipe.folder, PREFERRED)
     else:
         liked = arguments.liked_lora(arguments, recipe)
         yield replace(recipe, pictures=once(liked.gather))

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from limner.bot.cli.arguments import build_parser
+from limner.generators.cards.model_card import ModelCard
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.diffusion_dpo import BETA
 from limner.generators.training.families.liked_pictures import write_pairs
@@ -49,6 +51,17 @@ def test_two_equal_pictures_prefer_nothing_however_the_model_changes(recipe: LoR
 def losses(recipe: LoRARecipe) -> np.ndarray:
     """Loss, margin and share of right pairs of each step."""
     return np.loadtxt(recipe.folder / LOSSES, delimiter=",", skiprows=1)[:, 1:4].T
+
+
+def test_copies_of_the_pictures_lie_there_only_while_it_learns(recipe: LoRARecipe, tmp_path: Path) -> None:
+    told = f"train lora {recipe.model} --pairs {tmp_path}/pairs/pairs.jsonl --samples 8 --rank 2 --processes 1"
+    arguments = build_parser().parse_args([*told.split(), "--out", str(recipe.folder)])
+    arguments.models, arguments.training, arguments.loras = {}, tmp_path, tmp_path
+    arguments.card_of = lambda name: ModelCard(name="tiny", source=name, width=16, height=24)
+    arguments.kind(arguments)
+    found = {path.name for path in recipe.folder.iterdir()}
+    assert {WEIGHTS, LOSSES} <= found
+    assert not {"preferred", "latents"} & found
 
 
 def test_a_command_names_one_thing_to_learn_from(tmp_path: Path) -> None:

@@ -19,6 +19,9 @@ from limner.generators.training.data.collect import FolderWriter, cut_square
 from limner.generators.training.data.picture_folder import open_picture
 from limner.generators.training.families.preferences import ChosenPair
 
+LATENTS = "latents"
+"""The folder in a LoRA's training with its pictures' latents."""
+
 
 class LikedPicture(NamedTuple):
     """A picture, the words that it was painted from, and its likes less its dislikes."""
@@ -49,6 +52,12 @@ def write_pairs(pairs: Sequence[ChosenPair], folder: Path, side: int) -> None:
         for pair in pairs:
             for file in (pair.better, pair.worse):
                 _add(writer, open_picture(file), pair.words, side)
+
+
+def forget_pictures(folder: Path, name: str) -> None:
+    """Delete a training's copies of members' pictures, and what its model saw in them."""
+    for one in (name, LATENTS):
+        shutil.rmtree(folder / one, ignore_errors=True)
 
 
 def _begun(folder: Path) -> FolderWriter:
