@@ -18,6 +18,8 @@ AVERAGED = 256
 """Noises over which the mean style of words is taken."""
 GROUP = 8
 """Channels in one normalisation group."""
+SLOPE = 0.2
+"""Of the leaky rectifiers between the layers of a mapping network."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,7 @@ class Shape:
         noise: size of the noise vector.
         words: size of a caption's vector.
         mapping: layers between noise and style; 0: noise and words are the style, and styles are not mixed.
+        residual: whether noise and words are added to what these layers make of them.
     """
 
     side: int
@@ -39,6 +42,7 @@ class Shape:
     noise: int
     words: int
     mapping: int = 0
+    residual: bool = False
 
     @property
     def widths(self) -> list[int]:
@@ -59,6 +63,7 @@ class StyleGenerator(nn.Module):
         self.words = nn.Linear(shape.words, shape.noise)
         style = 2 * shape.noise
         self.mapping = _mapping(shape.mapping, style) if shape.mapping else None
+        self._residual = shape.residual
         self.start = nn.Linear(style, widths[0] * COARSEST**2)
         self.levels = nn.ModuleList(
             _Level(narrow, wide, style) for narrow, wide in zip(widths, [*widths[1:], widths[-1]], strict=True)
@@ -74,12 +79,16 @@ class StyleGenerator(nn.Module):
         words = functional.normalize(self.words(words)) * noise.shape[1] ** 0.5
         if self.mapping is None:
             return torch.cat([noise * truncation, words], 1)
-        styles = self.mapping(torch.cat([noise, words], 1))
+        styles = self._mapped(torch.cat([noise, words], 1))
         if truncation == 1:
             return styles
         draws = torch.randn(AVERAGED, noise.shape[1], generator=torch.Generator().manual_seed(0)).to(noise)
         every = torch.cat([draws.repeat(len(words), 1), words.repeat_interleave(AVERAGED, 0)], 1)
-        return torch.lerp(self.mapping(every).view(len(words), AVERAGED, -1).mean(1), styles, truncation)
+        return torch.lerp(self._mapped(every).view(len(words), AVERAGED, -1).mean(1), styles, truncation)
+
+    def _mapped(self, latents: Tensor) -> Tensor:
+        assert self.mapping  # noqa: S101 - callers look
+        return self.mapping(latents) + latents if self._residual else self.mapping(latents)
 
     def mixed(self, coarse: Tensor, fine: Tensor, layers: Tensor | int) -> Tensor:
         """Two styles (count, 2 * noise) -> a style for each level: the first ``layers`` have the coarse one.
@@ -106,8 +115,15 @@ class StyleGenerator(nn.Module):
 
 
 def _mapping(layers: int, width: int) -> nn.Sequential:
-    """From noise and words, of mean square 1, to a style of the same size."""
-    return nn.Sequential(*(part for _ in range(layers) for part in (nn.Linear(width, width), nn.LeakyReLU(0.2))))
+    """From noise and words, of mean square 1, to a style of the same size.
+
+    By torch's own weights a style would hardly depend on noise after four layers; these keep its size (He 2015).
+    """
+    linears = [nn.Linear(width, width) for _ in range(layers)]
+    for linear in linears:
+        nn.init.kaiming_normal_(linear.weight, a=SLOPE)
+        nn.init.zeros_(linear.bias)
+    return nn.Sequential(*(part for linear in linears for part in (linear, nn.LeakyReLU(SLOPE))))
 
 
 class _Level(nn.Module):

@@ -16,14 +16,19 @@ from limner.generators.training.data.collect import DIGIT_NAMES, collect, read_d
 from tests.tiny_models import tiny_request
 
 
-@pytest.fixture(scope="module")
-def examples() -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (8x8, flattened) and their digits."""
+def known_digits() -> tuple[np.ndarray, np.ndarray]:
+    """Real pictures (8x8, flattened) and their digits."""
     raws = list(read_digits())
     digits = [
         next(n for n, name in enumerate(DIGIT_NAMES) if name in raw.texts[0] or str(n) in raw.texts[0]) for raw in raws
     ]
     return np.stack([np.asarray(raw.source, float).ravel() for raw in raws]), np.array(digits)
+
+
+@pytest.fixture(scope="module")
+def examples() -> tuple[np.ndarray, np.ndarray]:
+    """See `known_digits`."""
+    return known_digits()
 
 
 def recognise(image: Image.Image, examples: tuple[np.ndarray, np.ndarray]) -> int:

@@ -17,11 +17,12 @@ from limner.generators.errors import BadRequest, ModelNotFound, NotNumbers
 from limner.generators.executor import Executor
 from limner.generators.one_pass.gan import GANGenerator
 from limner.generators.one_pass.generator import CONFIG, to_pictures
+from limner.generators.one_pass.networks import Shape, StyleGenerator
 from limner.generators.one_pass.vae import VAEGenerator
 from limner.generators.requests import GenerationRequest
 from limner.generators.style_mix import StyleMix
 from limner.generators.training.errors import TrainingError
-from limner.generators.training.families.one_pass import PLANS, CaptionLoss, OnePassRecipe, train_one_pass
+from limner.generators.training.families.one_pass import MAPPING, PLANS, CaptionLoss, OnePassRecipe, train_one_pass
 from limner.generators.vision.clip import FolderImageTextModel
 from tests.generators.toys import COLOURS, write_squares
 from tests.tiny_models import build_tiny_pipeline, tiny_request
@@ -94,6 +95,17 @@ def test_guidance_makes_pictures_more_alike(recipe: OnePassRecipe, generator: Im
         return float(np.std(painted, axis=0).mean())
 
     assert difference(8.0) < 0.5 * difference(1.0)
+
+
+def test_an_untrained_gans_styles_depend_on_noise_as_much_as_on_words() -> None:
+    torch.manual_seed(0)
+    generator, random = StyleGenerator(Shape(16, 1, 8, 32, 16, MAPPING, residual=True)), torch.Generator().manual_seed(0)
+    noises, words = (torch.randn(64, width, generator=random) for width in (32, 16))
+    with torch.no_grad():
+        by_noise = generator.style(noises, words[:1].expand(64, -1)).std(0).mean()
+        by_words = generator.style(noises[:1].expand(64, -1), words).std(0).mean()
+    assert 0.5 < float(by_noise / by_words) < 2
+    assert float(by_noise) > 0.2
 
 
 def unlike(recipe: OnePassRecipe) -> ImageGenerator:

@@ -246,8 +246,8 @@ def _build(recipe: OnePassRecipe, device: torch.device) -> tuple[VAETask | GANTa
     vectors, words = _read_captions(recipe, pictures)
     first = pictures.pixels(range(min(8, len(pictures))))
     channels = 3 if (first - first.mean(1, keepdim=True)).abs().max() > 0.02 else 1
-    mapping = MAPPING if recipe.family == "gan" else 0
-    shape = Shape(pictures.side, channels, recipe.width, recipe.noise, vectors.shape[1], mapping)
+    mapping = MAPPING if recipe.family == "gan" else 0  # residual, else a GAN learns one picture for each caption
+    shape = Shape(pictures.side, channels, recipe.width, recipe.noise, vectors.shape[1], mapping, residual=mapping > 0)
     torch.manual_seed(recipe.plan.seed)
     data = Captioned(pictures, vectors, shape, device)
     if recipe.family == "vae":
