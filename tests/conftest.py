@@ -171,7 +171,7 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def settings(tmp_path: Path, empty_database: Path) -> Settings:
     """The usual settings in a folder of this test's own, without workers and models that take seconds to load."""
     without = {"expander": "off", "embedder": "off", "image_text_model": "", "safety_classifier": "off", "workers": 0}
-    settings = Settings(data=tmp_path / "data").using(**without)
+    settings = Settings(data=tmp_path / "data").using(models={"doodle": "pretrained:doodle"}, **without)
     settings.data.mkdir()
     shutil.copy(empty_database, settings.data / "limner.db")
     return settings

@@ -34,7 +34,10 @@ class SettingFields:
     )
 
     models: dict[str, str] = table(
-        {"doodle": "pretrained:doodle"},
+        {
+            "doodle": "pretrained:doodle",
+            **{style: f"pretrained:styles/{style}" for style in ("line-art", "watercolour")},
+        },
         "Models on offer: name = diffusers folder, checkpoint (a safetensors file), hub name, or `pretrained:` name; "
         "`@WIDTHxHEIGHT:STEPS:GUIDANCE` says how it paints.",
     )

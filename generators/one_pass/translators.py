@@ -1,4 +1,4 @@
-"""Image-to-image networks of CycleGAN."""
+"""Image-to-image networks: of CycleGAN, and of single styles."""
 
 # pyright: basic, reportPrivateImportUsage=false
 
@@ -6,7 +6,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+from torch.nn import functional
+
+from limner.generators.vision.restoration_network import ResidualBlock
 
 STRIDE = 4
 """Sides of a picture are multiples of this."""
@@ -14,11 +18,12 @@ STRIDE = 4
 
 @dataclass(frozen=True)
 class Depth:
-    """The sizes of a translator.
+    """The sizes of a network.
 
     Attributes:
-        width: channels at full resolution; twice and four times as many below it.
-        blocks: residual blocks at a quarter of the resolution.
+        width: channels of a translator at full resolution, with twice and four times as many below it; or of a style
+            network at half the resolution.
+        blocks: residual blocks, of a translator at a quarter of the resolution.
     """
 
     width: int
@@ -48,6 +53,28 @@ class Translator(nn.Sequential):
             nn.Conv2d(fine, 3, 7),
             nn.Tanh(),
         )
+
+
+class StyleNetwork(nn.Module):
+    """Gives pictures (-1 to 1, even sides) one style: what it finds is added to the picture (Johnson 2016).
+
+    Residual convolutions without normalisation (EDSR, Lim 2017) at half of the picture's side, into which it is folded
+    (FFDNet, Zhang 2018) beside noise, of which textures such as a paper's grain are made (Ulyanov 2016). Untrained, it
+    changes nothing.
+    """
+
+    def __init__(self, depth: Depth) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(16, depth.width, 3, padding=1)
+        self.blocks = nn.Sequential(*(ResidualBlock(depth.width) for _ in range(depth.blocks)))
+        self.last = nn.Conv2d(depth.width, 12, 3, padding=1)
+        for part in self.last.parameters():
+            nn.init.zeros_(part)
+
+    def forward(self, pixels: Tensor, noise: Tensor) -> Tensor:
+        """Pictures (count, 3, height, width) and normal noise (count, 1, height, width) -> pictures."""
+        folded = functional.pixel_unshuffle(torch.cat([pixels, noise], 1), 2)  # (count, 16, height / 2, width / 2)
+        return pixels + functional.pixel_shuffle(self.last(self.blocks(self.first(folded))), 2)
 
 
 class PatchCritic(nn.Sequential):

@@ -36,6 +36,7 @@ def add_kinds(train: argparse.ArgumentParser) -> None:
     _add_pictures(restore)
     _add_common(restore, "data/training/restore", 100_000)
     restore.set_defaults(kind=kinds.restore)
+    _add_style(add("style", help="one style, such as a picture's, that any picture can be given"))
     _add_features(add("features", help="what limner evaluate compares pictures by, fitted to your own"))
     _add_preferences(add("preferences", help="what people like, from which of two pictures they preferred"))
     _add_expansions(add("expansions", help="which expansions of ideas have pictures that show the idea"))
@@ -161,6 +162,13 @@ def _add_segmentation(kind: argparse.ArgumentParser) -> None:
         "--start", type=Path, metavar="DIR", help="image-text model that it begins with (the shipped one)"
     )
     kind.set_defaults(kind=kinds.segmentation)
+
+
+def _add_style(kind: argparse.ArgumentParser) -> None:
+    kind.add_argument("style", metavar="STYLE", help="a picture, or line-art or watercolour")
+    _add_pictures(kind)
+    _add_common(kind, "data/training/style", 12_000)
+    kind.set_defaults(kind=kinds.style)
 
 
 def _add_features(kind: argparse.ArgumentParser) -> None:

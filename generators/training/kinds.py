@@ -239,6 +239,25 @@ def restore(arguments: argparse.Namespace) -> None:
     tell(folder / "restoration")
 
 
+def style(arguments: argparse.Namespace) -> None:
+    """Train a style network."""
+    from limner.generators.training.data.picture_folder import learnt_part
+    from limner.generators.training.families.style import PLAN, StyleRecipe, train_style
+
+    recipe = StyleRecipe(
+        style=arguments.style,
+        pictures=learnt_part(arguments.pictures),
+        folder=arguments.out or arguments.training / "style",
+        image_text_model=PRETRAINED / "image-text",
+        plan=_planned(PLAN, arguments),
+    )
+    figures = train_style(recipe, minutes=arguments.max_minutes, processes=arguments.processes)
+    print(shown(sentence("Distance from the style: {style:.2f} of that of unchanged pictures.", style=figures.style)))
+    if figures.content is not None:
+        print(shown(sentence("Distance in content: {content:.2f} of that of other pictures.", content=figures.content)))
+    tell(recipe.folder / "model")
+
+
 def _planned(plan: Plan, arguments: argparse.Namespace) -> Plan:
     return replace(plan, samples=arguments.samples, **_chosen(arguments))
 

@@ -33,7 +33,7 @@ class RestorationNetwork(nn.Module):
         super().__init__()
         self.width = width
         self.first = nn.Conv2d(12 + len(TASKS), width, 3, padding=1)
-        self.blocks = nn.ModuleList(_Block(width) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(blocks))
         self.last = nn.ModuleList(nn.Conv2d(width, 12 * times**2, 3, padding=1) for times in TASKS.values())
         for part in self.last.parameters():
             nn.init.zeros_(part)  # at first it changes nothing
@@ -82,11 +82,14 @@ class RestorationNetwork(nn.Module):
         save_file({name: part.half().contiguous() for name, part in self.state_dict().items()}, folder / WEIGHTS)
 
 
-class _Block(nn.Module):
+class ResidualBlock(nn.Module):
+    """Two convolutions without normalisation whose result is added to their input (EDSR, Lim 2017)."""
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.one = nn.Conv2d(width, width, 3, padding=1)
         self.other = nn.Conv2d(width, width, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
+        """Features (count, width, height, width) of the same size."""
         return x + self.other(functional.relu(self.one(x)))

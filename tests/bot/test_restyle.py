@@ -10,13 +10,14 @@ from sqlalchemy import update
 from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job
 from tests.rows import put_restyler
-from tests.simulated_discord import World, labels
+from tests.simulated_discord import World, labels, offered
 
 
 @pytest.fixture
-def settings(settings: Settings, tmp_path: Path) -> Settings:
-    """With a model that makes ink drawings of pictures."""
-    return settings.using(models={**settings.models, "ink": put_restyler(tmp_path / "ink", title="ink drawings")})
+def settings(settings: Settings, tmp_path: Path, request: pytest.FixtureRequest) -> Settings:
+    """With a model that makes ink drawings of pictures; the models beside it are doodle alone, or the parameter."""
+    models = getattr(request, "param", settings.models)
+    return settings.using(models={**models, "ink": put_restyler(tmp_path / "ink", title="ink drawings")})
 
 
 async def painted(world: World, count: int) -> Job:
@@ -38,12 +39,15 @@ async def test_the_only_picture_is_changed_by_the_only_model_at_once(world: Worl
     assert (job.parent_id, job.user_id, job.channel_id) == (first.id, first.user_id, first.channel_id)
 
 
-async def test_one_of_several_pictures_is_chosen_in_private(world: World) -> None:
+@pytest.mark.parametrize("settings", [Settings().models], indirect=True)
+async def test_one_of_several_pictures_is_chosen_in_private_among_the_styles_that_ship_too(world: World) -> None:
     first = await painted(world, 2)
     await world.restart()
     shown = await world.ada.click(world.message(first), label="Restyle")
     assert shown.ephemeral
     assert shown.response
+    models = ("line-art", "watercolour", "ink")
+    assert offered(shown.response.message) == [f"{number}:{model}" for number in (1, 2) for model in models]
     await world.ada.select(shown.response.message, ["2:ink"], custom_id=f"limner:restyled:{first.id}:0")
     job = await world.newest()
     assert job.generation.init_image == first.images[1].sha256 != first.images[0].sha256

@@ -99,7 +99,10 @@ def test_guidance_makes_pictures_more_alike(recipe: OnePassRecipe, generator: Im
 
 def test_an_untrained_gans_styles_depend_on_noise_as_much_as_on_words() -> None:
     torch.manual_seed(0)
-    generator, random = StyleGenerator(Shape(16, 1, 8, 32, 16, MAPPING, residual=True)), torch.Generator().manual_seed(0)
+    generator, random = (
+        StyleGenerator(Shape(16, 1, 8, 32, 16, MAPPING, residual=True)),
+        torch.Generator().manual_seed(0),
+    )
     noises, words = (torch.randn(64, width, generator=random) for width in (32, 16))
     with torch.no_grad():
         by_noise = generator.style(noises, words[:1].expand(64, -1)).std(0).mean()

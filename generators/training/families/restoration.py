@@ -56,7 +56,7 @@ class RestorationTask:
 
     def loss(self, numbers: list[int], random: torch.Generator) -> Loss:
         """The loss of every task on a square of each picture."""
-        pixels = _squares(self._pictures.pixels(numbers), random)
+        pixels = squares(self._pictures.pixels(numbers), random)
         at = self.network.first.weight
         parts: dict[str, Tensor] = {}
         for task in TASKS:
@@ -101,8 +101,8 @@ def _noisy(pixels: Tensor, strength: Tensor, random: torch.Generator) -> Tensor:
     return (pixels + strength[:, None, None, None] * noise).clamp(-1, 1)
 
 
-def _squares(pixels: Tensor, random: torch.Generator) -> Tensor:
-    """A square of each picture, turned and mirrored by chance."""
+def squares(pixels: Tensor, random: torch.Generator) -> Tensor:
+    """A square of each picture, `SIDE` pixels wide or all of it, turned and mirrored by chance."""
     side = min(SIDE, pixels.shape[-1])
     top, left, turns, flips = torch.randint(2**31, (4,), generator=random).tolist()
     room = pixels.shape[-1] - side + 1
