@@ -61,6 +61,7 @@ MAY_IMPORT = {
     "limner.generators": ("limner.generators",),
     **{f"limner.generators.{name}": ("limner.bot", "limner.generators") for name in LIGHT_GENERATORS},
     "limner.generators.language.guard": ("limner.bot.web", "limner.generators"),
+    "limner.generators.language.ranked_expander": ("limner.bot.worker", "limner.generators"),
     "limner.generators.language.unread": ("limner.bot.worker", "limner.generators"),
     "limner.generators.executor": ("limner.bot.worker", "limner.generators"),
     "limner.generators.vision": ("limner.bot.worker", "limner.generators"),

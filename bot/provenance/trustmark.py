@@ -1,7 +1,7 @@
 """TrustMark, a second mark beneath ours (https://arxiv.org/abs/2311.18297), by networks that the operator has placed.
 
 They are Adobe's, variant Q, in the form of ONNX: data without code, run on the processor. Nothing is downloaded.
-Anybody who has them can read such a mark, copy it to another picture, or take it out.
+With them anybody can read such a mark, copy it to another picture, or take it out.
 """
 
 from __future__ import annotations

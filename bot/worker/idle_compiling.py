@@ -19,7 +19,7 @@ LOOK_SECONDS = 0.2
 
 
 class IdleCompiling:
-    """Compiles a size of calls at a time, for as long as nothing is to be painted.
+    """Compiles a size of calls at a time, for as long as no request waits.
 
     A trial ends at once when a job comes, and begins again in the next pause with what its cache folder holds by then.
     """

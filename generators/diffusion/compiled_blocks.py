@@ -150,7 +150,7 @@ class Compilation:
         """Compile for one more size if that saves time.
 
         Returns:
-            What `compile_trial` is to be given first; empty if nothing is to be tried.
+            What `compile_trial` takes, which has to try it first; empty if it need not.
         """
         if self._waiting is None:
             sizes = _sizes(self._measured.get("compiled", self._key))

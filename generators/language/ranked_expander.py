@@ -46,7 +46,7 @@ class ExpansionRanker:
         return UniversalSentenceEncoder.create()
 
     def best(self, idea: str, expansions: Sequence[Expansion]) -> int:
-        """The place of the expansion that is to be painted; of equal ones the first."""
+        """The place of the best expansion; of equal ones the first."""
         return int(self.reward.of(described(self._embedder, idea, expansions)).argmax())
 
 
@@ -95,7 +95,7 @@ async def candidates(
     """Different expansions of an idea, in the order of their seeds; where there is none, the idea with its note."""
     first = await expander.expand(idea, seed=seed, **how)  # pyright: ignore[reportArgumentType]
     found = {first.text: first}
-    if first.added:  # otherwise others would say the same: nothing is to be added, or the model does not answer
+    if first.added:  # otherwise others would say the same: there is nothing to add, or the model does not answer
         for number in range(1, count):
             other = await expander.expand(idea, seed=(seed + number * APART) % SEEDS, **how)  # pyright: ignore[reportArgumentType]
             found.setdefault(other.text, other)
