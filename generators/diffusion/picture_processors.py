@@ -4,14 +4,18 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
-from diffusers.pipelines.pipeline_utils import DiffusionPipeline
+from huggingface_hub import hf_hub_download
 from transformers import Qwen2Tokenizer, Qwen2VLProcessor
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
 from limner.generators.loading import loading
+
+INDEX = "model_index.json"
+"""Says which classes a pipeline's parts have."""
 
 
 class PictureProcessor(Qwen2VLProcessor):
@@ -31,8 +35,10 @@ def picture_processors(source: str) -> dict[str, Any]:
     Raises:
         OSError: one of its files is missing or cannot be read.
     """
-    where: dict[str, Any] = {"local_files_only": Path(source).is_dir()}
-    index: Any = DiffusionPipeline.load_config(source, **where)
+    is_folder = Path(source).is_dir()
+    where: dict[str, Any] = {"local_files_only": is_folder}
+    file = Path(source, INDEX) if is_folder else Path(hf_hub_download(source, INDEX))
+    index: Any = json.loads(file.read_text("utf-8"))
     found: dict[str, Any] = {}
     for name in (name for name, part in index.items() if part == ["transformers", "Qwen2VLProcessor"]):
         options = {**where, "subfolder": name}

@@ -319,6 +319,7 @@ AUTOCOMPLETES = [
     *(("imagine", option) for option in ("style", "model", "lora", "sampler", "controls")),
     *((name, option) for name in ("history", "gallery") for option in ("model", "style")),
     ("cancel", "request"),
+    ("models", "model"),
 ]
 FOR_MODERATORS = [(f"filter {name}", "rule") for name in ("edit", "exempt", "remove", "replay")] + [
     ("strike remove", "strike")

@@ -154,6 +154,7 @@ COMMANDS: dict[str, tuple[set[str], Options]] = {
     "upscale": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
     "enhance": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
     "help": (EVERYBODY, no_options),
+    "models": (EVERYBODY, no_options),
     "describe": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
     describe.MENU: (EVERYBODY - {IN_DM}, no_options),
     "verify": (EVERYBODY, lambda _: {"picture": ("fox.png", png())}),
@@ -247,7 +248,9 @@ BUTTONS: Table = {
     **each(TurnButton, EVERYBODY, lambda _s, _: TurnButton("Next", "n", Key(1, 0), ""), ""),
     (OpenPicture, ""): ({ASKER}, lambda s: (OpenPicture([choice(s.things.job)]), [choice(s.things.job).value])),
     **each(HistoryButton, {ASKER}, lambda s, verb: HistoryButton("Open", verb, s.things.job.id), "open", "repeat"),
-    **each(ListingButton, EVERYBODY, lambda _s, kind: ListingButton("Next", kind, 0, 1), "queue", "mine", "help"),
+    **each(
+        ListingButton, EVERYBODY, lambda _s, kind: ListingButton("Next", kind, 0, 1), "queue", "mine", "help", "models"
+    ),
     **each(
         ListingButton,
         MODERATORS,
