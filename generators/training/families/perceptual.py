@@ -38,7 +38,7 @@ class ContentFeatures(nn.Module):
         super().__init__()
         with loading():
             model = VisionTextDualEncoderModel.from_pretrained(folder, dtype=torch.float32, use_safetensors=True)
-        images = AutoImageProcessor.from_pretrained(folder)
+            images = AutoImageProcessor.from_pretrained(folder)
         stem = model.vision_model.patch_embeddings
         names = [
             part for at in range(1, CONVOLUTIONS + 1) for part in (f"embedding_layer_{at}", f"activation_layer_{at}")
