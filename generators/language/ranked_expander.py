@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -90,13 +90,13 @@ class RankedExpander:
 
 
 async def candidates(
-    expander: PromptExpander, idea: str, seed: int, how: dict[str, object], count: int = CANDIDATES
+    expander: PromptExpander, idea: str, seed: int, how: dict[str, Any], count: int = CANDIDATES
 ) -> list[Expansion]:
     """Different expansions of an idea, in the order of their seeds; where there is none, the idea with its note."""
-    first = await expander.expand(idea, seed=seed, **how)  # pyright: ignore[reportArgumentType]
+    first = await expander.expand(idea, seed=seed, **how)
     found = {first.text: first}
     if first.added:  # otherwise others would say the same: there is nothing to add, or the model does not answer
         for number in range(1, count):
-            other = await expander.expand(idea, seed=(seed + number * APART) % SEEDS, **how)  # pyright: ignore[reportArgumentType]
+            other = await expander.expand(idea, seed=(seed + number * APART) % SEEDS, **how)
             found.setdefault(other.text, other)
     return [*found.values()]

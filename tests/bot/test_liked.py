@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -65,9 +66,9 @@ def test_the_likes_of_who_allows_it_teach_a_lora_that_goes_with_its_member(setti
     told = ["--data", str(settings.data), "train", "lora", "tiny", "--liked", f"{SERVER}", "--processes", "1"]
     (settings.data / "limner.toml").write_text(f'device = "cpu"\n[models]\ntiny = "{tiny}"\n')
 
-    async def open_and(act: object) -> None:
+    async def open_and(act: Callable[[App], Awaitable[object]]) -> None:
         async with open_app(settings) as app:
-            await act(app)  # type: ignore[operator]
+            await act(app)
 
     asyncio.run(open_and(like))
     assert main([*told, "--samples", "8", "--rank", "2"]) == 0
