@@ -279,11 +279,13 @@ async def test_members_who_ask_at_once_share_every_statement(app: App):
         nonlocal statements
         statements += 1
 
-    await submit.imagine(app, asked("a fox", user_id=1, guild_id=HERE))
+    await submit.imagine(app, asked("a fox", user_id=1, guild_id=HERE))  # reads rules and settings, which are kept
+    statements = 0
+    await submit.imagine(app, asked("a fox", user_id=42, guild_id=HERE))
     for_one, statements = statements, 0
     jobs = await asyncio.gather(
         *(submit.imagine(app, asked("a fox", user_id=user, guild_id=HERE)) for user in range(2, 42))
     )
 
     assert len({job.id for job in jobs}) == 40
-    assert statements <= 2 * for_one  # on a busy machine the filter answers some of them a moment later
+    assert statements <= 2 * for_one  # the first may be answered alone; the others then share the next transaction
