@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Generator, Sequence
 from functools import partial
+from statistics import median
 
 from limner.generators.base import FIRST_BATCH
 from limner.generators.cards.model_card import ModelCard
@@ -16,13 +17,19 @@ from limner.generators.requests import GenerationRequest
 log = logging.getLogger(__name__)
 
 GAIN = 0.05
-"""The share of a sample's time that a call of twice the size has to save."""
+"""The share of a sample's time that a faster way has to save where few calls are timed, as at a start."""
+WORTH = 0.02
+"""The share of a sample's time that a call of twice the size has to save while requests are painted."""
 LONG_SECONDS = 1.0
 """Longer calls are not doubled: they already keep the device busy, and measuring would delay requests."""
 TIMED_CALLS = 3
 """Calls of each size that are compared, if the two fastest of them agree: differ by less than `GAIN`."""
 MOST_TIMED_CALLS = 9
 """Calls that are compared if the fastest ones do not agree, as on a busy machine."""
+CLEAR = 0.1
+"""Two sizes whose times differ by this share more than matters need no more calls than `TIMED_CALLS`."""
+COMPARED_CALLS = 15
+"""Calls of each size that are compared while requests are painted, where the difference is not `CLEAR`."""
 AGAIN_AFTER = 200
 """Full calls after which a size is compared again, since a busy moment may have decided; then twice as many."""
 
@@ -31,7 +38,7 @@ class BatchSize:
     """Chooses the samples of one denoiser call: as many as fit and save time.
 
     While twice as many wait, calls of both sizes alternate and are timed; the size doubles for as long as that saves
-    `GAIN` of a sample's time. A size that was kept by an earlier process, or chosen `AGAIN_AFTER` calls ago, is first
+    `WORTH` of a sample's time. A size that was kept by an earlier process, or chosen `AGAIN_AFTER` calls ago, is first
     compared with half of it, and halved for as long as the smaller calls take less time a sample. A size that does not
     fit is halved at once.
 
@@ -90,9 +97,9 @@ class BatchSize:
             self._smaller.append(seconds / rows)
             if seconds > LONG_SECONDS and not self._is_doubted:
                 self._settled = self._chosen = True
-        if len(self._larger) > MOST_TIMED_CALLS:
+        if len(self._larger) > COMPARED_CALLS:
             self._larger.pop(0)  # one request may be as large as two smaller calls, so that none of those is made
-        if is_enough(self._larger) and is_enough(self._smaller):
+        if self._is_clear() or min(len(self._larger), len(self._smaller)) == COMPARED_CALLS:
             self._decide()
 
     def ran_out(self, fits: int) -> None:
@@ -116,15 +123,35 @@ class BatchSize:
             self._calls_left = self._pause
             self._is_doubted, self._settled = self.samples > 1, False
 
+    def _is_clear(self) -> bool:
+        """Whether few calls tell already which size takes less time."""
+        if not (is_enough(self._larger) and is_enough(self._smaller)):
+            return False
+        ratios = self._ratio, min(self._larger) / min(self._smaller)
+        return min(ratios) > self._wanted + CLEAR or max(ratios) < self._wanted - CLEAR
+
+    @property
+    def _ratio(self) -> float:
+        """A sample's time in the larger calls beside that in the smaller ones before or after them.
+
+        Each call is compared with its neighbour only, since other programs slow down stretches of time.
+        """
+        return median(larger / smaller for larger, smaller in zip(self._larger, self._smaller, strict=False))
+
+    @property
+    def _wanted(self) -> float:
+        """The larger size is chosen where a sample takes less than this part of the smaller one's time."""
+        return 1 if self._is_doubted else 1 - WORTH
+
     def _decide(self) -> None:
         """Choose between the two sizes that were timed."""
-        ratio = min(self._larger) / min(self._smaller)
+        ratio = self._ratio
         log.info("batch_tried model=%s samples=%d time=%.2f", self._model, 2 * self._tried, ratio)
         before = self.samples
         if self._is_doubted:
-            self.samples = self._tried if ratio > 1 else self.samples
+            self.samples = self._tried if ratio > self._wanted else self.samples
             self._is_doubted = 1 < self.samples < before
-        elif ratio < 1 - GAIN:
+        elif ratio < self._wanted:
             self.samples *= 2
         else:
             self._settled = self._chosen = True
@@ -159,22 +186,23 @@ def measured_batch(
     key: str,
     paint: Callable[[GenerationRequest], Generator[None]],
 ) -> BatchSize:
-    """The size to begin with: fixed by ``most``, or as an earlier process measured it, or measured now.
+    """The size to begin with: as an earlier process measured it, or measured now.
 
     Args:
         card: the model.
         pixels: width times height of all samples that fit into one call.
-        most: samples of a call by the operator's choice; None to measure.
+        most: the operator's limit of samples in a call; None for what fits.
         measured: where the size is kept from one process to the next.
         key: its name there.
         paint: paints a request and yields after each step.
     """
-    known = measured.get("batch", key) if most is None else None
+    key = f"{key}|at most {most}" if most else key
+    known = measured.get("batch", key)
     known = known if isinstance(known, int) and known > 0 else None
-    first = pixels if most else min(pixels, FIRST_BATCH * card.width * card.height)
+    first = min(pixels, FIRST_BATCH * card.width * card.height)
     samples = min(known or best_batch(card, first, paint), samples_in(card, pixels))
-    keep = partial(measured.put, "batch", key) if most is None else None
-    if keep and not known:
+    keep = partial(measured.put, "batch", key)
+    if not known:
         keep(samples)
     return BatchSize(card, pixels, samples, keep, is_kept=known is not None)
 

@@ -18,10 +18,10 @@ from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.stacked_calls import Call
 from limner.generators.executor import Executor
 from limner.generators.requests import GenerationRequest
-from tests.benchmarks.figures import ROUNDS, cores, show, spread
+from tests.benchmarks.figures import cores, show, spread
 from tests.tiny_models import build_small_xl_pipeline, stock_pipeline
 
-WAITING = 16
+WAITING, ROUNDS = 16, 5
 BATCHES = (1, 2, 4, 8, 16)
 
 
