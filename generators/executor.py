@@ -27,6 +27,7 @@ from limner.generators.language.placement import Neighbour
 from limner.generators.measured import Measured
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
+from limner.generators.walks import Look, pixels
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +68,7 @@ class Executor:
         max_models: models in memory at the same time.
         previews: seconds between two previews of a request; 0 for none.
         measured: earlier measurements of models on this machine; None for none.
+        look: compares neighbouring frames of animations.
     """
 
     def __init__(
@@ -80,6 +82,7 @@ class Executor:
         max_models: int = 1,
         previews: float = 0.0,
         measured: Measured | None = None,
+        look: Look = pixels,
     ) -> None:
         self._cards = cards
         self._device = device
@@ -89,6 +92,7 @@ class Executor:
         self._max_models = max_models
         self._previews = previews
         self._measured = measured or Measured()
+        self._look = look
         self._generators: dict[str, Animator] = {}  # the least recently used is first
         self._stamps: dict[str, str] = {}  # of the files that each was loaded from
         self._models: dict[str, str] = {}  # request key -> model
@@ -329,7 +333,7 @@ class Executor:
                 sentence("This model could not be loaded; the operator finds the reason in the log.")
             ) from error
         log.info("model_loaded model=%s seconds=%.1f", card.name, time.perf_counter() - started)
-        return Animator(generator, starts=card.starts)
+        return Animator(generator, starts=card.starts, look=self._look)
 
     def _unload(self, model: str) -> None:
         self._generators.pop(model).close()

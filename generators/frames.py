@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -11,11 +12,13 @@ from PIL import Image
 
 from limner.generators.animation import SEPARATOR, Animation, Between, on_the_arc
 from limner.generators.base import Event, Failed, Finished, ImageGenerator, Preview, Progress, WorkDone
-from limner.generators.errors import BadRequest, GenerationError
+from limner.generators.errors import BadRequest, GenerationError, error_site
 from limner.generators.image_files import as_address, encode_png
 from limner.generators.requests import SEEDS, GenerationRequest
 from limner.generators.sentences import sentence
-from limner.generators.walks import rounds
+from limner.generators.walks import Look, pixels, rounds
+
+log = logging.getLogger(__name__)
 
 REPAINTED = 0.4
 """How much of the cross-fade over a jump is painted anew."""
@@ -49,9 +52,16 @@ def frame_at(request: GenerationRequest, distance: float) -> GenerationRequest:
 
 
 def planned(
-    request: GenerationRequest, animation: Animation, painted: Mapping[float, Image.Image], *, bridges: bool
+    request: GenerationRequest,
+    animation: Animation,
+    painted: Mapping[float, Image.Image],
+    looks: Mapping[float, Sequence[float]],
+    *,
+    bridges: bool,
 ) -> Iterator[dict[float, GenerationRequest]]:
-    """An animation's frames by their places, in rounds; ``painted`` has the pictures of all rounds before.
+    """An animation's frames by their places, in rounds.
+
+    ``painted`` has the pictures of all rounds before, and ``looks`` what they look like.
 
     A pulse's first frame is its picture.
     """
@@ -62,12 +72,14 @@ def planned(
         yield {turn: replace(own, between=Between(some) if turn else None) for turn, some in enumerate(circle)}
         return
     can_bridge = bridges and request.num_inference_steps > 1 and not request.is_from_picture
-    for places in rounds(animation, len(keys), painted, bridges=can_bridge):
+    least = 1 / request.num_inference_steps
+    ways = animation.ways(len(keys))
+    for places in rounds(animation.frames, ways, looks, swings=animation.swings, bridges=can_bridge):
         frames = {place.distance: frame_at(request, place.distance) for place in places}
         for distance, bridge in places:
             if bridge:
                 faded = Image.blend(painted[bridge.start], painted[bridge.end], bridge.share)
-                strength = max(REPAINTED, 1 / request.num_inference_steps)
+                strength = least if bridge.is_bare else max(REPAINTED, least)
                 frames[distance] = replace(
                     frames[distance], init_image=as_address(encode_png(faded)), strength=strength
                 )
@@ -80,7 +92,9 @@ class AnimationInProgress:
     With ``bridges`` the model can start from a picture.
     """
 
-    def __init__(self, key: str, request: GenerationRequest, animation: Animation, *, bridges: bool) -> None:
+    def __init__(
+        self, key: str, request: GenerationRequest, animation: Animation, look: Look, *, bridges: bool
+    ) -> None:
         self.request = request
         #: Whether it has waited for room that others took; the next is its own.
         self.is_owed = False
@@ -91,7 +105,9 @@ class AnimationInProgress:
         self._steps: dict[str, int] = {}
         self._finished: dict[float, Finished] = {}
         self._pictures: dict[float, Image.Image] = {}
-        self._rounds = planned(request, animation, self._pictures, bridges=bridges)
+        self._look = look
+        self._looks: dict[float, Sequence[float]] = {}
+        self._rounds = planned(request, animation, self._pictures, self._looks, bridges=bridges)
         self._bridged = 0
         self._plan()
 
@@ -120,6 +136,7 @@ class AnimationInProgress:
                 self._steps[event.key] = whole
                 place = self._places[event.key]
                 self._finished[place], self._pictures[place] = event, event.images[0]
+                self._see(place)
         if len(self._finished) == self.request.frames:
             return self._whole([frame for _place, frame in sorted(self._finished.items())])
         if len(self._finished) == len(self._places):
@@ -132,6 +149,15 @@ class AnimationInProgress:
             key = f"{self._key}/{place}"
             self._places[key], self._waiting[key] = place, frame
             self._bridged += frame.init_image != self.request.init_image
+
+    def _see(self, place: float) -> None:
+        """Keep what a frame looks like; if that fails, all frames are compared by their pixels."""
+        try:
+            self._looks[place] = self._look(self._pictures[place])
+        except Exception as error:
+            log.warning("image_text_model_failed reason=%s", error_site(error))
+            self._look = pixels
+            self._looks.update((one, pixels(image)) for one, image in self._pictures.items())
 
     def _whole(self, frames: Sequence[Finished]) -> Finished:
         return Finished(
@@ -152,11 +178,11 @@ class Animator:
 
     Frames are admitted when all before them are painted: as many at once as save time together and leave room for
     another request, or one. Where others have taken all the room, the next one is the animation's, so it takes turns
-    with them. With ``starts`` the generator can start from a picture.
+    with them. With ``starts`` the generator can start from a picture; by ``look`` neighbouring frames are compared.
     """
 
-    def __init__(self, generator: ImageGenerator, *, starts: bool) -> None:
-        self._generator, self._starts = generator, starts
+    def __init__(self, generator: ImageGenerator, *, starts: bool, look: Look = pixels) -> None:
+        self._generator, self._starts, self._look = generator, starts, look
         self._in_flight: dict[str, tuple[str, int]] = {}  # what the generator has: of which request, and its pixels
         self._animations: dict[str, AnimationInProgress] = {}
 
@@ -178,7 +204,7 @@ class Animator:
             return
         if request.is_video or not getattr(self._generator, "blends", False):
             raise BadRequest(NOT_ANIMATED)
-        animation = AnimationInProgress(key, request, request.animation, bridges=self._starts)
+        animation = AnimationInProgress(key, request, request.animation, self._look, bridges=self._starts)
         for name, frame in animation.next_frames(1).items():
             self._take(key, name, frame)
         self._animations[key] = animation

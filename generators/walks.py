@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from PIL import Image, ImageChops, ImageStat
+from PIL import Image
 
-from limner.generators.animation import Animation
-
-LOOKED_AT = (8, 8)
-"""The size at which pictures are compared."""
+Look = Callable[[Image.Image], Sequence[float]]
+"""Says what a picture looks like, in numbers: similar pictures have near ones."""
+SMALL = (8, 8)
+"""The size at which pixels are compared."""
+EVENLY = 1 / 4
+"""How many of the frames lie evenly."""
+LEAST, PART = 2, 3
+"""Fewest frames of a round, and which part of those that are left it has otherwise."""
 JUMP = 2.0
 """Neighbours that differ by so many times the median are a jump, which no words in between make smaller."""
 
 
 class Bridge(NamedTuple):
-    """Two painted places whose pictures are cross-faded, and how much the second counts."""
+    """Two painted places whose pictures are cross-faded, and how much the second counts.
+
+    One that ``is_bare`` stays as it is faded, as far as the model allows.
+    """
 
     start: float
     end: float
     share: float
+    is_bare: bool
 
 
 class FramePlace(NamedTuple):
@@ -34,36 +42,41 @@ class FramePlace(NamedTuple):
 
 
 def rounds(
-    animation: Animation, keys: int, painted: Mapping[float, Image.Image], *, bridges: bool
+    frames: int, ways: int, looks: Mapping[float, Sequence[float]], *, swings: bool, bridges: bool
 ) -> Iterator[list[FramePlace]]:
-    """The places of a walk's frames, as many as it has, in rounds; ``painted`` has the pictures of all before.
+    """The places of a walk's frames, in rounds; ``looks`` has what the pictures of all before look like.
 
-    First come half of the frames, at the keys and evenly between them. The others are placed where neighbours differ
-    most, and the later of them over jumps, if the model ``bridges`` them: it paints from a mixture of two neighbours
-    ("Interpolating between Images with Diffusion Models", Wang and Golland 2023).
+    A quarter of the frames comes first, at the keys and evenly on the ``ways`` between them. The others are placed
+    where neighbours differ most, a third of those that are left at a time, so that each round sees what the one before
+    has found. Over jumps they are cross-faded, if the model ``bridges`` them: it paints anew from a mixture of two
+    neighbours ("Interpolating between Images with Diffusion Models", Wang and Golland 2023). What is painted anew often
+    looks like one of them again; so a mixture of what was mixed before stays as it is.
     """
-    ways = animation.ways(keys)
-    parts = max(1, (animation.frames // 2 - animation.swings) // ways)
-    yield [FramePlace(number / parts) for number in range(parts * ways + animation.swings)]
-    left = animation.frames - len(painted)
-    end = None if animation.swings else float(ways)
-    half, quarter = left // 2, left // 4
-    yield _closer(painted, left - half, end, bridges=False)
-    yield _closer(painted, half - quarter, end, bridges=bridges)
-    yield _closer(painted, quarter, end, bridges=bridges)
+    parts = max(1, (round(EVENLY * frames) - swings) // ways)
+    yield [FramePlace(number / parts) for number in range(parts * ways + swings)]
+    bridged: set[float] = set()
+    while left := frames - len(looks):
+        end = None if swings else float(ways)
+        places = _closer(looks, min(left, max(LEAST, left // PART)), end, bridged, bridges=bridges)
+        bridged.update(place.distance for place in places if place.bridge)
+        yield places
 
 
-def _closer(painted: Mapping[float, Image.Image], count: int, end: float | None, *, bridges: bool) -> list[FramePlace]:
+def _closer(
+    looks: Mapping[float, Sequence[float]], count: int, end: float | None, bridged: set[float], *, bridges: bool
+) -> list[FramePlace]:
     """So many places between painted ones; at the ``end`` of a loop is its first picture."""
-    pictures = dict(sorted(painted.items())) | ({} if end is None else {end: painted[0]})
-    gaps = list(pairwise(pictures))
-    widths = [difference(pictures[start], pictures[stop]) for start, stop in gaps]
+    seen = dict(sorted(looks.items())) | ({} if end is None else {end: looks[0]})
+    gaps = list(pairwise(seen))
+    widths = [math.dist(seen[start], seen[stop]) for start, stop in gaps]
     jump = JUMP * median(widths)
     places: list[FramePlace] = []
     for (start, stop), width, parts in zip(gaps, widths, divided(widths, count), strict=True):
+        is_bare = not bridged.isdisjoint((start, stop))
         for share in (number / parts for number in range(1, parts)):
-            bridge = Bridge(start, 0 if stop == end else stop, share) if bridges and width > jump else None
-            places.append(FramePlace(start + (stop - start) * share, bridge))
+            bridge = Bridge(start, 0 if stop == end else stop, share, is_bare)
+            is_bridged = bridges and (width > jump or is_bare)
+            places.append(FramePlace(start + (stop - start) * share, bridge if is_bridged else None))
     return places
 
 
@@ -75,7 +88,6 @@ def divided(widths: Sequence[float], count: int) -> list[int]:
     return parts
 
 
-def difference(one: Image.Image, other: Image.Image) -> float:
-    """How much two pictures differ: the root mean square of their pixels when they are small."""
-    small = (image.convert("RGB").resize(LOOKED_AT, Image.Resampling.BOX) for image in (one, other))
-    return math.hypot(*ImageStat.Stat(ImageChops.difference(*small)).rms)
+def pixels(image: Image.Image) -> Sequence[float]:
+    """What a picture looks like, by the colours of its parts."""
+    return [float(byte) for byte in image.convert("RGB").resize(SMALL, Image.Resampling.BOX).tobytes()]

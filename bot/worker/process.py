@@ -7,7 +7,8 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncGenerator
+import threading
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 from importlib.metadata import entry_points
@@ -16,6 +17,7 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 import psutil
+from PIL import Image
 
 from limner.bot.app import App, open_app
 from limner.bot.errors import SetupError
@@ -29,12 +31,14 @@ from limner.bot.storage.migrate import check
 from limner.bot.translation import _
 from limner.bot.worker.classifier_thread import ClassifierThread
 from limner.bot.worker.executor_thread import ExecutorThread
+from limner.bot.worker.picture_embeddings import embeds
 from limner.bot.worker.scoring_thread import ScoringThread
 from limner.bot.worker.worker import PREVIEW_SECONDS, Worker
 from limner.generators.base import ImageTextModel, PromptExpander
 from limner.generators.errors import ModelNotFound
 from limner.generators.executor import Executor
 from limner.generators.measured import Measured
+from limner.generators.walks import Look, pixels
 
 if TYPE_CHECKING:
     from limner.generators.vision.postprocess import Finisher
@@ -45,6 +49,8 @@ log = logging.getLogger(__name__)
 
 LOADING_SECONDS = 3600.0
 """How long an idea waits for the language model where nothing else is painted."""
+LOOKED_AT = 256
+"""Pixels of the shorter side to which frames of animations are reduced before they are compared, or a few more."""
 NICE = 10
 """The worker's niceness, so that the bot answers within seconds on a busy processor."""
 
@@ -93,9 +99,10 @@ async def open_worker(settings: Settings, worker_id: str) -> AsyncGenerator[tupl
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     await check(settings.url)
     async with open_app(settings) as app:
-        executor = _executor(settings)
+        load = image_text_loader(settings)
+        executor = _executor(settings, look_by(load) if embeds(settings) else pixels)
         expander = load_expander(settings, executor)
-        scoring = open_scoring(settings)
+        scoring = open_scoring(settings, load)
         worker = Worker(
             app, ExecutorThread(executor, settings), expander, ClassifierThread(settings), scoring, worker_id
         )
@@ -144,14 +151,37 @@ def load_expander(settings: Settings, executor: Executor | None) -> PromptExpand
     return RankedExpander(expander, ranker)
 
 
-def open_scoring(settings: Settings) -> ScoringThread:
-    """The configured models for scoring, postprocessing and segmentation; each is loaded at its first use."""
+def image_text_loader(settings: Settings) -> Callable[[], ImageTextModel]:
+    """What loads the configured image-text model at its first call, in any thread; all calls return the same one."""
+    lock, loaded = threading.Lock(), list[ImageTextModel]()
 
-    def load_image_text_model() -> ImageTextModel:
+    def load() -> ImageTextModel:
         from limner.generators.vision.clip import FolderImageTextModel
 
         source, captioner = settings.image_text_source, settings.captioner
-        return FolderImageTextModel.load(source, captioner=captioner, device=settings.image_text_device)
+        with lock:
+            if not loaded:
+                loaded.append(FolderImageTextModel.load(source, captioner=captioner, device=settings.image_text_device))
+        return loaded[0]
+
+    return load
+
+
+def look_by(load: Callable[[], ImageTextModel]) -> Look:
+    """What compares frames of animations: by an image-text model's features."""
+
+    def look(image: Image.Image) -> list[float]:
+        smaller = image.reduce(max(1, min(image.size) // LOOKED_AT))
+        return load().features([smaller])[0].tolist()
+
+    return look
+
+
+def open_scoring(settings: Settings, load: Callable[[], ImageTextModel] | None = None) -> ScoringThread:
+    """The configured models for scoring, postprocessing and segmentation; each is loaded at its first use.
+
+    ``load`` loads the image-text model.
+    """
 
     def make_finisher() -> Finisher:
         from limner.generators.vision.postprocess import Finisher
@@ -169,10 +199,10 @@ def open_scoring(settings: Settings) -> ScoringThread:
         return Reward.load(Path(settings.preference_model))
 
     reward = load_reward if settings.preference_model else None
-    return ScoringThread(load_image_text_model, make_finisher, load_text_segmentation, reward)
+    return ScoringThread(load or image_text_loader(settings), make_finisher, load_text_segmentation, reward)
 
 
-def _executor(settings: Settings) -> Executor:
+def _executor(settings: Settings, look: Look) -> Executor:
     return Executor(
         CurrentCards(settings),
         device=settings.device,
@@ -181,6 +211,7 @@ def _executor(settings: Settings) -> Executor:
         max_batch=settings.most_samples,
         measured=Measured(settings.measured_file),
         previews=PREVIEW_SECONDS if settings.previews == "on" else 0.0,
+        look=look,
     )
 
 

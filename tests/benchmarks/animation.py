@@ -13,6 +13,7 @@ from PIL import Image
 
 from limner.bot.settings import Settings
 from limner.bot.settings.model_sources import PRETRAINED
+from limner.bot.worker.process import look_by
 from limner.generators.animation import Animation
 from limner.generators.base import Finished
 from limner.generators.cards.model_card import ModelCard
@@ -29,6 +30,14 @@ WALKS = {
     "walk through three pictures of the same words": (WORDS, (3, 4, 5)),
     "walk through three colours": (f"{WORDS} | a yellow fox in the snow | a blue fox in the snow", (3, 3, 3)),
     "walk through two things": (f"{WORDS} | a blue boat on the sea", (3, 3)),
+    "walk through three scenes": (
+        "a green apple on a table | a purple umbrella in the rain | two yellow birds",
+        (11, 12, 13),
+    ),
+    "walk through four drawings": (
+        "a red balloon | a red balloon above a tree | a red heart | a green tree",
+        (51,) * 4,
+    ),
 }
 
 
@@ -36,7 +45,8 @@ def main() -> None:
     """Print both tables."""
     torch.set_num_threads(1)  # so that processor seconds are seconds of work
     card = Settings(data=Path("data")).default_card
-    executor = Executor({card.name: card}, device="cpu", max_batch=4)
+    model = FolderImageTextModel.load(str(PRETRAINED / "image-text"))
+    executor = Executor({card.name: card}, device="cpu", max_batch=4, look=look_by(lambda: model))
     single = _request(card)
     _painted(executor, [single])
     times: dict[str, list[float]] = {"pictures": [], "frames": []}
@@ -52,7 +62,6 @@ def main() -> None:
         [(f"{TIMED} {name}", spread(seconds, "{:.1f}")) for name, seconds in times.items()],
         f"{ratio:.2f} frames for each single picture in the same time; in turns, {ROUNDS} rounds.",
     )
-    model = FolderImageTextModel.load(str(PRETRAINED / "image-text"))
     rows = [
         (name, str(frames), *_smoothness(model, executor, _animated(card, frames, *walk)))
         for name, walk in WALKS.items()
@@ -79,7 +88,7 @@ def _request(card: ModelCard) -> GenerationRequest:
 
 
 def _animated(card: ModelCard, frames: int, prompt: str, seeds: tuple[int, ...]) -> GenerationRequest:
-    """A pulse, a walk there and back through two keys, or a loop through three."""
+    """A pulse, a walk there and back through two keys, or a loop through more."""
     animation = Animation(frames, len(seeds) == 2, seeds)
     return replace(_request(card), prompt=prompt, seed=seeds[0], animation=animation)
 

@@ -3,10 +3,11 @@
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -30,13 +31,13 @@ from limner.generators.errors import BadRequest
 from limner.generators.executor import Executor
 from limner.generators.frames import frame_at, keys_of
 from limner.generators.requests import GenerationRequest
-from limner.generators.walks import rounds
+from limner.generators.walks import FramePlace, pixels, rounds
 from tests.tiny_models import tiny_request
 
 WALK = "a red fox | a blue boat"
 
 
-def executor(folder: Path, **options: int) -> Executor:
+def executor(folder: Path, **options: Any) -> Executor:
     return Executor({"tiny": ModelCard.read("tiny", str(folder))}, device="cpu", **({"max_batch": 4} | options))
 
 
@@ -62,13 +63,13 @@ def apart(one: Image.Image, other: Image.Image) -> int:
 
 def shades(animation: Animation, keys: int, shade: Callable[[float], float], *, bridges: bool) -> dict[float, float]:
     """A walk's frames in order where a model paints one shade of grey at each place."""
-    painted: dict[float, Image.Image] = {}
     found: dict[float, float] = {}
-    for places in rounds(animation, keys, painted, bridges=bridges):
+    looks: dict[float, Sequence[float]] = {}
+    for places in rounds(animation.frames, animation.ways(keys), looks, swings=animation.swings, bridges=bridges):
         for distance, bridge in places:
             ends = [found[bridge.start], found[bridge.end]] if bridge else [0, 0]
             found[distance] = float(np.interp(bridge.share, (0, 1), ends)) if bridge else shade(distance)
-        painted |= {one: Image.new("L", (9, 9), round(grey)) for one, grey in found.items()}
+        looks |= {one: pixels(Image.new("L", (9, 9), round(grey))) for one, grey in found.items()}
     return dict(sorted(found.items()))
 
 
@@ -88,16 +89,36 @@ def test_a_walk_has_all_its_frames_and_goes_through_its_keys(frames: int, keys: 
 
 
 def test_frames_lie_closer_where_pictures_differ_and_bridge_what_jumps():
-    animation = Animation(16, swings=True)
     for shade, bridges in (
         (lambda place: 250 / (1 + np.exp(-30 * (place - 0.4))), False),
         (lambda place: 60 * place + 100 * (place > 0.37), True),
     ):
-        even = {place: shade(place) for place in np.linspace(0, 1, 16)}
-        assert unevenness(even) > 10
-        assert unevenness(shades(animation, 2, shade, bridges=bridges)) < 4
+        for frames in (16, 32):
+            even = {place: shade(place) for place in np.linspace(0, 1, frames)}
+            assert unevenness(even) > 10
+            assert unevenness(shades(Animation(frames, swings=True), 2, shade, bridges=bridges)) < 3
     closed = shades(Animation(16), 2, lambda place: 60 * place, bridges=True)
     assert [round(shade) for place, shade in closed.items() if place >= 1.5][-1] < 60  # its end leads to its beginning
+
+
+def test_what_was_cross_faded_is_not_painted_anew_again():
+    looks: dict[float, Sequence[float]] = {}
+    found = [place for one in rounds(32, 1, looks, swings=True, bridges=True) for place in one if _sees(looks, place)]
+    bridges = {place: bridge for place, bridge in found if bridge}
+    bare = {place for place, bridge in bridges.items() if bridge.is_bare}
+    assert bare
+    assert bare < bridges.keys()
+    assert all(bridge.is_bare == bool({bridge.start, bridge.end} & bridges.keys()) for bridge in bridges.values())
+
+
+def _sees(looks: dict[float, Sequence[float]], place: FramePlace) -> bool:
+    """What a model paints that falls back to one of two pictures unless a cross-fade stays as it is."""
+    bridge = place.bridge
+    shade = place.distance * 9 + 100 * (place.distance > 0.37)
+    if bridge and bridge.is_bare:
+        shade = looks[bridge.start][0] * (1 - bridge.share) + looks[bridge.end][0] * bridge.share
+    looks[place.distance] = [shade]
+    return True
 
 
 def test_a_swing_is_played_backwards_too():
@@ -185,7 +206,7 @@ def test_a_walk_takes_turns_where_there_is_room_for_one(tiny: Path):
 
 def test_several_frames_share_calls_and_leave_room_for_another_request(tiny: Path):
     it = executor(tiny)
-    it.admit("walk", walk())
+    it.admit("walk", walk(animation=Animation(16, swings=True, seeds=(3, 5))))
     for _ in range(4):
         it.step()
     assert it.capacity("tiny") == 256
@@ -211,3 +232,20 @@ def test_a_model_that_cannot_paint_between_two_pictures_says_so(tiny: Path, tmp_
     with pytest.raises(BadRequest, match="cannot be animated"):
         it.admit("walk", walk())
     assert it.in_flight == set()
+
+
+def test_frames_are_compared_by_what_the_look_says_and_by_pixels_if_it_fails(tiny: Path):
+    looked: list[Image.Image] = []
+
+    def only_twice(image: Image.Image) -> list[float]:
+        looked.append(image)
+        if len(looked) > 2:
+            raise OSError
+        return [0.0]
+
+    found = painted(executor(tiny, look=only_twice), walk=walk())["walk"]
+    assert isinstance(found, Finished)
+    assert len(looked) == 3
+    assert found.images == painted(executor(tiny), walk=walk())["walk"].images
+    count = painted(executor(tiny, look=lambda image: [float(len(looked))]), walk=walk())["walk"]
+    assert len(count.images) == 8
