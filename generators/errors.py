@@ -108,6 +108,10 @@ class ModelNotFound(GenerationError):
     retryable = False
 
 
+class TooLarge(ModelNotFound):
+    """This model does not fit into the memory of this machine; choose a smaller one."""
+
+
 class DamagedModel(ModelNotFound):
     """The files of this model are damaged; the operator must replace them."""
 

@@ -35,7 +35,7 @@ from limner.generators.diffusion.decoder import Decoder
 from limner.generators.diffusion.flight import Flight
 from limner.generators.diffusion.formats import FASTEST, Format, fastest_format
 from limner.generators.diffusion.ladder import Ladder
-from limner.generators.diffusion.memory import Budget, budget, releasable, weights
+from limner.generators.diffusion.memory import Budget, budget, need_memory, releasable, weights
 from limner.generators.diffusion.pipelines import Pipelines, pick_dtype, place, read_pipeline
 from limner.generators.diffusion.preview import Previewer, make_previewer
 from limner.generators.diffusion.quantization import quantize
@@ -168,7 +168,8 @@ class DiffusionGenerator:
         max_batch: int | None,
         previews: float,
     ) -> DiffusionGenerator:
-        pipe = read_pipeline(card.source, getattr(torch, weights_format.dtype))
+        need_memory(card.source, dtype := getattr(torch, weights_format.dtype), device)
+        pipe = read_pipeline(card.source, dtype)
         if card.vae:
             replace_autoencoder(pipe, Path(card.vae))
         embeddings = TextualInversions(pipe, card.embeddings)

@@ -9,15 +9,18 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import torch
 from diffusers.pipelines.pipeline_utils import DiffusionPipeline
 
 from limner.generators.cards.model_card import ModelCard
+from limner.generators.cards.weights_size import weights_bytes
 from limner.generators.diffusion.ladder import offloads_layers
 from limner.generators.diffusion.meters import Meter, meter_of
-from limner.generators.errors import BadRequest, GenerationError, error_site
+from limner.generators.errors import BadRequest, GenerationError, TooLarge, error_site
 from limner.generators.measured import Measured
 from limner.generators.requests import GenerationRequest
 from limner.generators.sentences import sentence
@@ -231,3 +234,27 @@ def weights(pipe: DiffusionPipeline) -> list[int]:
     """Bytes of the weights of each of the pipeline's models."""
     models = [model for model in pipe.components.values() if isinstance(model, torch.nn.Module)]
     return [sum(each.numel() * each.element_size() for each in model.parameters()) for model in models]
+
+
+def need_memory(source: str, dtype: torch.dtype, device: torch.device) -> None:
+    """Raise TooLarge if the CPU cannot hold the weights of a folder or checkpoint, swap space included.
+
+    Linux would end this process, or another one, instead of failing. Weights for an accelerator are read through a
+    mapped file and need no such room.
+    """
+    meter = meter_of(device)
+    if device.type != "cpu" or meter is None or not Path(source).exists():
+        return
+    needed, free = weights_bytes(Path(source), dtype.itemsize), meter.free() + psutil.swap_memory().free
+    if needed > free:
+        raise TooLarge(
+            sentence(
+                "This model takes {needed} GB of memory, and {free} GB are free here; choose a smaller one.",
+                needed=_gigabytes(needed),
+                free=_gigabytes(free),
+            )
+        )
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:.1f}"

@@ -2,7 +2,11 @@
 # pyright: reportOptionalMemberAccess=false
 # diffusers' annotations are too loose, and sometimes wrong, for more
 
+import json
 import mmap
+import os
+import shutil
+import struct
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,10 +17,12 @@ import numpy as np
 import pytest
 import torch
 
+from limner.generators.base import Finished
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion.memory import GIB, HEADROOM, Budget, Cost, budget
 from limner.generators.diffusion.meters import _container_room, meter_of
-from limner.generators.errors import BadRequest, DeviceLost, ModelFailed, OutOfMemory
+from limner.generators.errors import BadRequest, DeviceLost, ModelFailed, OutOfMemory, TooLarge
+from limner.generators.executor import Executor
 from limner.generators.failures import understand
 from limner.generators.measured import Measured
 from limner.generators.requests import GenerationRequest
@@ -31,6 +37,7 @@ from pathlib import Path
 import numpy as np, torch
 from limner.generators.base import Failed, Finished
 from limner.generators.diffusion.generator import DiffusionGenerator
+from limner.generators.base import Finished
 from limner.generators.cards.model_card import ModelCard
 from tests.generators.test_memory import drawing
 
@@ -195,6 +202,29 @@ def test_what_nobody_foresaw_is_logged_without_its_text(caplog: pytest.LogCaptur
 def drawing(**changes: Any) -> GenerationRequest:
     usual = {"width": 128, "height": 128, "num_inference_steps": 2, "guidance_scale": 4.0}
     return tiny_request(**{**usual, **changes})
+
+
+@needs_linux
+def test_a_model_larger_than_the_memory_is_refused_before_it_is_read_and_others_paint(tiny: Path, tmp_path: Path):
+    large = shutil.copytree(tiny, tmp_path / "large")
+    (weights,) = (large / "unet").glob("*.safetensors")
+    declare(weights, 5 * 10**11)
+    cards = {name: ModelCard.read(name, str(source)) for name, source in (("large", large), ("tiny", tiny))}
+    executor = Executor(cards, device="cpu")
+    with pytest.raises(TooLarge, match=r"^This model takes 2000\.\d GB of memory, and \d+\.\d GB are free here; "):
+        executor.admit("a", tiny_request(model="large"))
+    executor.admit("b", tiny_request(model="tiny"))
+    while executor.in_flight == {"b"}:
+        events = executor.step()
+    assert [type(event) for event in events if event.key == "b"][-1] is Finished
+
+
+def declare(file: Path, numbers: int) -> None:
+    """Write a safetensors file that says it holds so many numbers of 16 bits, of which the disk holds none."""
+    tensors = {"weight": {"dtype": "F16", "shape": [numbers], "data_offsets": [0, 2 * numbers]}}
+    header = json.dumps(tensors).encode()
+    file.write_bytes(struct.pack("<Q", len(header)) + header)
+    os.truncate(file, 8 + len(header) + 2 * numbers)
 
 
 @pytest.mark.slow
