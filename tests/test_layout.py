@@ -64,6 +64,7 @@ MAY_IMPORT = {
     "limner.generators.language.ranked_expander": ("limner.bot.worker", "limner.generators"),
     "limner.generators.language.unread": ("limner.bot.worker", "limner.generators"),
     "limner.generators.executor": ("limner.bot.worker", "limner.generators"),
+    "limner.generators.walks": ("limner.bot.worker", "limner.generators"),
     "limner.generators.vision": ("limner.bot.worker", "limner.generators"),
     "limner.generators.training": ("limner.bot.cli", "limner.generators"),
 }
