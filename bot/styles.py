@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -60,9 +61,7 @@ class Styles:
 
         A wrong entry is left out, an unreadable file only loses its own entries.
         """
-        presets, problems = _read(
-            "bot/styles.toml", resources.files("limner.bot").joinpath("styles.toml").read_text("utf-8")
-        )
+        presets, problems = _shipped()
         if not extra:
             return cls(presets, problems)
         try:
@@ -119,6 +118,11 @@ class Styles:
 def style_key(name: str) -> str:
     """A style's name as it is compared and stored: without case, spaces and underscores."""
     return "-".join(name.casefold().replace("_", " ").replace("-", " ").split())
+
+
+@functools.cache
+def _shipped() -> tuple[dict[str, Style], list[str]]:
+    return _read("bot/styles.toml", resources.files("limner.bot").joinpath("styles.toml").read_text("utf-8"))
 
 
 def _read(file: str, text: str) -> tuple[dict[str, Style], list[str]]:

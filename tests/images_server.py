@@ -6,6 +6,7 @@ import asyncio
 import base64
 import io
 import json
+import random
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -28,6 +29,8 @@ class PaintingServer:
     faults: list[web.Response] = field(default_factory=list[web.Response])
     refuse: Callable[[Json], web.Response | None] = lambda _: None
     free: asyncio.Event = field(default_factory=asyncio.Event)
+    step_seconds: float = 0.0
+    is_noisy: bool = False
     hung_up: int = 0
     busiest: int = 0
     _busy: int = 0
@@ -53,12 +56,13 @@ class PaintingServer:
         self.busiest = max(self.busiest, self._busy)
         try:
             await self.free.wait()
+            await asyncio.sleep(self.step_seconds * int(body.get("num_inference_steps", 1)))
         except asyncio.CancelledError:
             self.hung_up += 1
             raise
         finally:
             self._busy -= 1
-        image = paint(int(body.get("seed", 0)), body.get("size", "64x48"))
+        image = (noise if self.is_noisy else paint)(int(body.get("seed", 0)), body.get("size", "64x48"))
         return await stream(request, image) if body.get("stream") else answer(image)
 
     async def models(self, request: web.Request) -> web.Response:
@@ -66,10 +70,21 @@ class PaintingServer:
         return web.json_response({"object": "list", "data": []}, status=200 if right else 401)
 
 
+def settings_of(server: PaintingServer) -> Json:
+    """The settings of a Limner for which the server paints, so that none of its processes loads torch."""
+    return {"executor": "openai", "images_url": server.address, "expander": "off", "safety_classifier": "off"}
+
+
 def paint(seed: int, size: str) -> Image.Image:
     """A picture of one colour, which is the seed."""
     width, height = map(int, size.split("x"))
     return Image.new("RGB", (width, height), (seed & 255, seed >> 8 & 255, seed >> 16 & 255))
+
+
+def noise(seed: int, size: str) -> Image.Image:
+    """A picture of noise, whose file takes as much room as it can."""
+    width, height = map(int, size.split("x"))
+    return Image.frombytes("RGB", (width, height), random.Random(seed).randbytes(3 * width * height))
 
 
 def answer(image: Image.Image) -> web.Response:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import marshal
 import sys
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
@@ -202,15 +203,15 @@ def slow_uploads(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session", autouse=True)
 def commands_are_translated_once() -> Generator[None]:
     """All bots of this process have the same commands; translating them takes as long as the rest of a start."""
-    translated = dict[str, dict[str, Any]]()
+    translated = dict[tuple[type[Any], bytes], dict[str, Any]]()
 
     def remembering(kind: type[Any]) -> Callable[..., Awaitable[dict[str, Any]]]:
         plain = kind.get_translated_payload
 
         async def payload(command: Any, tree: Any, translator: Any) -> dict[str, Any]:
-            key = f"{type(translator)} {json.dumps(command.to_dict(tree))}"
+            key = type(translator), marshal.dumps(command.to_dict(tree), 2)
             if key not in translated:
-                translated[key] = await plain(command, tree, translator)
+                translated[key] = json.loads(json.dumps(await plain(command, tree, translator)))
             return translated[key]
 
         return payload

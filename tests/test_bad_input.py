@@ -18,8 +18,8 @@ from PIL import Image
 
 from tests.discord_records import CHANNEL, Asked, Post, until
 from tests.discord_server import DiscordServer
+from tests.images_server import open_painting_server, settings_of
 from tests.studio import Studio, open_studio
-from tests.tiny_models import build_tiny_pipeline
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
@@ -28,6 +28,7 @@ pytestmark = [
 ]
 
 USER = 7
+MODELS = "tiny=org/tiny@64x48,broken=org/broken@64x48"
 FULL_DISK = '''
 """A full disk: while the file `full` is here, the worker cannot write a picture."""
 import errno, os, pathlib, sys
@@ -72,11 +73,15 @@ async def studio(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Stu
     """One running Limner for all of this file; at the end it still paints."""
     disk = tmp_path_factory.mktemp("disk")
     (disk / "sitecustomize.py").write_text(FULL_DISK)
-    models = f"tiny={build_tiny_pipeline(tmp_path_factory.mktemp('tiny'))},gone={disk / 'no such folder'}"
     async with (
         DiscordServer(channels=2).open() as server,
-        open_studio(disk / "data", server, models=models, expander="off", device="cpu") as studio,
+        open_painting_server() as painting,
+        open_studio(disk / "data", server, **settings_of(painting), models=MODELS) as studio,
     ):
+        painting.is_noisy = True
+        broken = studio.folder / "servers" / "broken" / "limner.json"
+        broken.parent.mkdir(parents=True)
+        broken.write_text("no such brace }")
         studio.python_path.insert(0, str(disk))
         await studio.start()
         yield studio
@@ -102,12 +107,13 @@ async def test_painted_and_nobody_pinged(studio: Studio, case: str) -> None:
         assert len(body["content"] or "") <= 2000
 
 
-async def test_a_model_that_is_not_there_is_refused_before_the_queue(studio: Studio) -> None:
+async def test_a_model_that_cannot_be_used_is_refused_before_the_queue(studio: Studio) -> None:
     before = len(studio.rows())
-    asked = await _imagine(studio, prompt="a cat", model="gone")
+    asked = await _imagine(studio, prompt="a cat", model="broken")
     _assert_private_sentence(asked)
     assert asked.message
-    assert "no such folder" not in asked.message.content
+    assert "brace" not in asked.message.content
+    assert "limner.json" not in asked.message.content
     assert len(studio.rows()) == before
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from tests.discord_records import CHANNEL, until
 from tests.discord_server import DiscordServer
+from tests.images_server import open_painting_server, settings_of
 from tests.studio import open_studio
-from tests.tiny_models import build_tiny_pipeline
 
 PAGE = (Path(__file__).resolve().parents[1] / "docs" / "operators.md").read_text(encoding="utf-8")
 
@@ -25,21 +25,16 @@ def commands(heading: str) -> str:
 
 async def test_a_backup_while_jobs_run_restores_everything(tmp_path: Path):
     """Requests are made before, while and after the copy is taken; the restored bot answers all that it knows of."""
-    models = f"tiny={build_tiny_pipeline(tmp_path / 'tiny')}"
     script = commands("Back up and restore").replace(".venv/bin/python", sys.executable)
-    settings = {
-        "models": models,
-        "expander": "off",
-        "safety_classifier": "off",
-        "device": "cpu",
-        "max_batch": 1,
-        "max_jobs_per_user": 20,
-    }
+    kept = {"models": "tiny=org/tiny@64x48", "max_batch": 1, "max_jobs_per_user": 20}
     async with (
         DiscordServer().open() as server,
-        open_studio(tmp_path / "data", server, **settings) as studio,
-        open_studio(tmp_path / "restored", server, **settings) as restored,
+        open_painting_server() as painting,
+        open_studio(tmp_path / "data", server, **kept, **settings_of(painting)) as studio,
+        open_studio(tmp_path / "restored", server, **kept, **settings_of(painting)) as restored,
     ):
+        # One picture comes at once; the others are being painted until the backup is taken.
+        painting.refuse = lambda _body: painting.free.clear() if len(painting.asked) > 1 else None
         await studio.start()
         for number in range(6):
             await server.slash(1 + number % 3, CHANNEL, "imagine", prompt=f"a red cat {number}")
@@ -49,6 +44,8 @@ async def test_a_backup_while_jobs_run_restores_everything(tmp_path: Path):
         await server.slash(4, CHANNEL, "imagine", prompt="too late for the backup")
         await studio.kill("both")
         shutil.copytree(tmp_path / "backup", restored.folder)
+        painting.refuse = lambda _body: None
+        painting.free.set()
         copied = {row["id"]: row["status"] for row in restored.rows()}
         await restored.start()
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
+from tests.images_server import open_painting_server, settings_of
 from tests.tiny_models import build_tiny_pipeline
 from tests.torture import Arena
 
@@ -19,7 +21,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(400)
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def arena(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Arena]:
     folder = tmp_path_factory.mktemp("torture")
-    arena = Arena(folder, build_tiny_pipeline(folder / "tiny"))
+    arena = Arena(folder, models=f"tiny={build_tiny_pipeline(folder / 'tiny')}")
     await arena.open()
     yield arena
     await arena.close()
@@ -28,14 +30,21 @@ async def arena(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Aren
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def moved_arena(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerator[Arena]:
     folder = tmp_path_factory.mktemp("moved")
-    arena = Arena(folder, build_tiny_pipeline(folder / "tiny"), moves_clock=True)
+    arena = Arena(folder, moves_clock=True, models=f"tiny={build_tiny_pipeline(folder / 'tiny')}")
     await arena.open()
     yield arena
     await arena.close()
 
 
-async def test_a_short_torture(arena: Arena, record_property: Callable[[str, object], None]) -> None:
-    await _survive(arena, 0, record_property)
+async def test_a_short_torture(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
+    async with open_painting_server() as painting:
+        painting.step_seconds = 0.02
+        arena = Arena(tmp_path, models="tiny=org/tiny@64x48", **settings_of(painting))
+        try:
+            await arena.open()
+            await _survive(arena, 0, record_property)
+        finally:
+            await arena.close()
 
 
 @pytest.mark.torture

@@ -65,9 +65,9 @@ class Arena:
     With ``moves_clock`` each kill hits both processes, and the clock is set forward or back before they start again.
     """
 
-    def __init__(self, folder: Path, model: Path, *, moves_clock: bool = False) -> None:
+    def __init__(self, folder: Path, *, moves_clock: bool = False, **settings: Any) -> None:
         self._folder = folder
-        self._model = model
+        self._settings = {"expander": "off", "device": "cpu"} | settings
         self._clock = MovedClock(folder / "clock") if moves_clock else None
         self._lives = 0
         self._stack = AsyncExitStack()
@@ -85,9 +85,7 @@ class Arena:
             open_studio(
                 self._folder / str(self._lives),
                 self.server,
-                models=f"tiny={self._model}",
-                expander="off",
-                device="cpu",
+                **self._settings,
                 max_steps=1000,
                 max_jobs_per_user=100,
                 lease_seconds=2,

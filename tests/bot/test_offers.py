@@ -62,8 +62,10 @@ def test_a_folder_may_be_on_the_workers_machines_only(settings: Settings) -> Non
     ],
 )
 async def test_who_asks_for_it_is_told_before_the_queue(app: App, model: str, told: str) -> None:
-    with pytest.raises(UnknownModel, match=told):
+    with pytest.raises(UnknownModel, match=told) as refused:
         await submit.imagine(app, asked(text="a red fox", model=model))
+    assert str(app.settings.data) not in str(refused.value)
+    assert "no such" not in str(refused.value)
     assert await app.history.count(None, every_status=True) == 0
 
 
