@@ -26,7 +26,7 @@ def commands(heading: str) -> str:
 async def test_a_backup_while_jobs_run_restores_everything(tmp_path: Path):
     """Requests are made before, while and after the copy is taken; the restored bot answers all that it knows of."""
     script = commands("Back up and restore").replace(".venv/bin/python", sys.executable)
-    kept = {"models": "tiny=org/tiny@64x48", "max_batch": 1, "max_jobs_per_user": 20}
+    kept = {"models": "tiny=org/tiny@64x48", "max_batch": 1, "max_jobs_per_user": 20, "lease_seconds": 2}
     async with (
         DiscordServer().open() as server,
         open_painting_server() as painting,
