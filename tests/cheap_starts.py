@@ -8,9 +8,9 @@ import sys
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
-import simcord  # noqa: F401 - its modules are changed below
+import simcord
 
 from limner.bot.settings.model_sources import PRETRAINED
 from limner.generators.cards import model_card
@@ -20,9 +20,10 @@ from limner.generators.cards.model_files import ModelFault
 
 def use() -> None:
     """Make the cards of models that ship, and the simulated Discord's copies of payloads, cheaper from now on."""
-    vars(model_card).update(configuration=_configuration, source_fault=_source_fault)
+    setattr(model_card, "configuration", _configuration)  # noqa: B010 - a plain assignment is no re-export
+    setattr(model_card, "source_fault", _source_fault)  # noqa: B010
     for name, module in list(sys.modules.items()):
-        if name.startswith("simcord."):
+        if name.startswith(f"{simcord.__name__}."):
             _copy_plainly(vars(module))
 
 
@@ -32,9 +33,9 @@ def copied(value: Any) -> Any:
         return marshal.loads(marshal.dumps(value))
     except ValueError:  # something else than plain values is in it
         if type(value) is dict:
-            return {key: copied(one) for key, one in value.items()}
+            return {key: copied(one) for key, one in cast(dict[Any, Any], value).items()}
         if type(value) is list:
-            return [copied(one) for one in value]
+            return [copied(one) for one in cast(list[Any], value)]
         return value if isinstance(value, str) else copy.deepcopy(value)
 
 

@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 from types import SimpleNamespace
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import discord
 import pytest
@@ -209,7 +209,7 @@ def commands_are_translated_once() -> Generator[None]:
         plain = kind.get_translated_payload
 
         async def payload(command: Any, tree: Any, translator: Any) -> dict[str, Any]:
-            key = type(translator), marshal.dumps(command.to_dict(tree), 2)
+            key = cast(type[Any], type(translator)), marshal.dumps(command.to_dict(tree), 2)
             if key not in translated:
                 translated[key] = json.loads(json.dumps(await plain(command, tree, translator)))
             return translated[key]
