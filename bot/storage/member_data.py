@@ -164,6 +164,12 @@ async def erase_reduced(session: AsyncSession, user_id: int, before: float) -> N
     await session.execute(delete(Job).where(*mine, Job.erased_at.is_not(None)))
 
 
+async def deleted_left(session: AsyncSession, user_id: int, before: float) -> int:
+    """How many deleted requests of a member from before a time still have a row."""
+    mine = (Job.user_id == user_id, Job.created_at < before, Job.deleted_at.is_not(None))
+    return await session.scalar(select(func.count()).select_from(Job).where(*mine)) or 0
+
+
 async def bans_left(session: AsyncSession, user_id: int, before: float) -> int:
     """How many bans of a member from before a time are left."""
     mine = (Ban.user_id == user_id, Ban.created_at < before)

@@ -334,6 +334,29 @@ async def test_an_erased_member_is_nowhere(world: World, caplog: pytest.LogCaptu
     assert list((world.settings.data / "images").rglob("*.png")) == []
 
 
+async def test_a_request_that_is_emptied_while_its_member_is_erased_leaves_no_row(
+    app: App, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused = await app.jobs.log_refusal(new_job("zanzibar", 7, guild_id=1), "filter:idea", "No.")
+    erasure = await app.erasures.ask(Period(7, 0.0, time.time() + 1), is_all=True, takes_messages=False, locale="")
+    await app.erasures.erase(erasure, [refused], messages=0, kept_messages=0)
+
+    async def meanwhile(hashes: set[str]) -> None:
+        monkeypatch.undo()
+        async with app.database.begin() as session:
+            await session.execute(update(Job).values(created_at=Job.created_at - 2 * LATELY))
+        await app.history.drop_files(hashes)
+        assert await app.history.erase_deleted() == 1
+
+    monkeypatch.setattr(app.history, "drop_files", meanwhile)
+    assert await app.erasures.finish(erasure)
+    [again] = await app.erasures.with_leftovers()
+    assert not await app.erasures.finish(again)
+    async with app.database.read() as session:
+        assert not (await session.scalars(select(Job))).all()
+    assert not await app.erasures.with_leftovers()
+
+
 async def _is_cancelled(app: App, job_id: int) -> bool:
     async with app.database.read() as session:
         return (await session.get_one(Job, job_id)).cancel_requested
