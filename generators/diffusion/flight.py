@@ -6,9 +6,10 @@ from __future__ import annotations
 
 import inspect
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -38,6 +39,10 @@ WORDS = (
     *("encoder_hidden_states_mask", "encoder_attention_mask", "attention_mask", "text_rope_pos"),
 )
 """Arguments of denoisers that come from the prompts."""
+OWN_FRAMES = 64
+"""Torch reads at most so many frames of the stack where it makes an error (c10/util/Backtrace.h). Below those of a
+greenlet lie its caller's, which have changed when it goes on, and reading them ends the process: it has enough of its
+own."""
 
 
 class Flight:
@@ -96,7 +101,7 @@ class Flight:
         self._noise = BlendedNoise(request.between.noises) if request.between else nullcontext()
         self._pipe = shared.own(scheduler, loras)
         # Without the no_grad decorator: suspended flights would restore the gradient mode in the wrong order.
-        self._loop = greenlet(inspect.unwrap(type(self._pipe).__call__))
+        self._loop = greenlet(partial(_beneath, OWN_FRAMES, inspect.unwrap(type(self._pipe).__call__)))
         reads = {}
         if shared.tells_steps:
             reads = {"callback_on_step_end": self._note, "callback_on_step_end_tensor_inputs": shared.noted}
@@ -321,3 +326,10 @@ def _finite(result: Any) -> bool:
     if isinstance(result, list):
         return all(map(_finite, result))
     return result is None or bool(torch.isfinite(result).all())
+
+
+def _beneath(frames: int, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Call the function beneath so many frames of the C stack, or more: Python alone would share one."""
+    if not frames:
+        return function(*args, **kwargs)
+    return next(_beneath(below, function, *args, **kwargs) for below in (frames - 1,))

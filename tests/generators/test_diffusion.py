@@ -25,7 +25,7 @@ from diffusers import (
 from limner.generators.base import Event, Failed, Finished, Preview, Progress
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.diffusion import batch_size, step_groups
-from limner.generators.diffusion.batch_size import best_batch
+from limner.generators.diffusion.batch_size import BatchSize, best_batch
 from limner.generators.diffusion.generator import DiffusionGenerator
 from limner.generators.errors import (
     BadRequest,
@@ -54,10 +54,11 @@ def load(folder: Path, **options) -> DiffusionGenerator:
 
 
 @pytest.fixture
-def one_by_one(tiny: Path, monkeypatch: pytest.MonkeyPatch) -> DiffusionGenerator:
+def one_by_one(tiny: Path) -> DiffusionGenerator:
     """A painter on a device where larger calls save no time."""
-    monkeypatch.setattr(batch_size, "best_batch", lambda *_: 1)
-    return load(tiny)
+    painter = load(tiny)
+    painter._batch = BatchSize(painter._card, painter._ladder.pixels, 1)
+    return painter
 
 
 def test_where_batches_save_no_time_the_shortest_goes_first(one_by_one: DiffusionGenerator):
@@ -245,6 +246,24 @@ def test_a_request_whose_own_scheduler_breaks_fails_alone(tiny: Path, tiny_gener
     left = {event.key: event for event in events}
     assert isinstance(left["broken"].error, ModelFailed)
     assert_same_pictures(left["it"], stock_images(tiny, tiny_request()))
+
+
+def test_an_error_of_torch_in_a_loop_fails_that_request_and_not_the_process(
+    tiny: Path, tiny_generator: DiffusionGenerator
+):
+    """Torch reads the stack then, whose lower part is not the loop's own and changes from one step to the next."""
+
+    def later(calls: int) -> list[Event]:
+        return next(later(calls - 1) for _ in (0,)) if calls else tiny_generator.step()
+
+    for depth in range(12):
+        tiny_generator.admit(f"broken {depth}", tiny_request(num_inference_steps=5))
+        scheduler = tiny_generator._flights[f"broken {depth}"]._pipe.scheduler
+        scheduler.sigmas = scheduler.sigmas[:, None].repeat(1, 3)  # of a shape that torch cannot subtract
+        events = [event for calls in (depth, 0, depth + 7) for event in later(calls)]
+        assert isinstance(events[-1].error, ModelFailed)
+    (event,) = paint(tiny_generator, {0: [("it", tiny_request())]}).values()
+    assert_same_pictures(event, stock_images(tiny, tiny_request()))
 
 
 def test_capacity_counts_pixels_of_any_size(tiny: Path):
