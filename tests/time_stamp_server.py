@@ -16,6 +16,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from limner.bot.provenance import time_stamps
+
 INTEGER, OCTETS, OID, SEQUENCE, SET, TIME, FIRST = 0x02, 0x04, 0x06, 0x30, 0x31, 0x18, 0xA0
 SIGNED_DATA, STAMP = "1.2.840.113549.1.7.2", "1.2.840.113549.1.9.16.1.4"
 CONTENT_TYPE, DIGEST, SIGNING_CERTIFICATE = (
@@ -149,6 +151,7 @@ def served(authority: Authority, says: str = "stamps") -> Generator[str]:
 
     One that says ``more`` stamps, and sends bytes until nobody listens; `Authority.sent` counts them.
     """
+    time_stamps.authority.cache_clear()  # this port may be that of an authority that failed before, which is remembered
     done = threading.Event()
     answers: dict[str, Callable[[bytes], bytes]] = {
         "stamps": authority.answer,

@@ -32,7 +32,9 @@ __all__ = ["tiny"]
 
 BOTH = f"{CHILD} {BARE}"
 CODE = "filter:floor-minors"
-SUBJECTS = pytest.mark.parametrize(("subject", "who"), [("minors", CHILD), ("persons", "emma watson")])
+SUBJECTS = pytest.mark.parametrize(
+    ("subject", "who"), [("minors", CHILD), pytest.param("persons", "emma watson", marks=pytest.mark.slow)]
+)
 
 
 @pytest.fixture

@@ -284,7 +284,6 @@ def test_a_time_stamp_is_in_the_manifest_and_without_a_good_one_pictures_are_sig
     assert caplog.text.count("time_stamp_missing") == 4
 
 
-@pytest.mark.slow
 def test_no_more_than_a_time_stamp_is_read_of_an_authority_that_never_ends_also_where_there_is_a_proxy(
     signing: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,7 +94,9 @@ def train(task: Task, folder: Path, plan: Plan = PLAN) -> Trainer:
     return trainer
 
 
-@pytest.fixture(scope="module", params=["autoencoder", "latent-diffusion", "cyclegan"])
+@pytest.fixture(
+    scope="module", params=["autoencoder", "latent-diffusion", pytest.param("cyclegan", marks=pytest.mark.slow)]
+)
 def trained(
     request: pytest.FixtureRequest, toys: PictureFolder, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[str, Path, Trainer]:
