@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.rating_tables import Preference
 from limner.bot.ui.controls import parts_of
 from limner.bot.ui.job.comparing import NOT_KEPT, is_compared
-from limner.bot.worker.process import open_scoring
+from limner.bot.worker.process import image_text_loader, look_by, open_scoring
 from limner.generators.vision.preferences import Reward
 from tests.other_clients import told
 from tests.simulated_discord import World
@@ -99,10 +100,17 @@ async def test_a_share_of_the_results_is_asked_about(world: World, settings: Set
 
 
 async def test_candidates_are_chosen_by_what_people_like(settings: Settings, tmp_path: Path) -> None:
-    """A reward that likes what is far from the words keeps the other picture; one that is not there is named."""
+    """A reward that likes what is far from the words keeps the other picture; one that is not there is named.
+
+    The same image-text model compares frames of animations.
+    """
     settings = settings.using(image_text_model="pretrained:image-text")
     images = [Image.new("RGB", (32, 32), colour) for colour in ("white", "black")]
-    scoring = open_scoring(settings)
+    load = image_text_loader(settings)
+    assert load() is load()
+    white, larger, black = map(look_by(load), (images[0], images[0].resize((1100, 600)), images[1]))
+    assert math.dist(white, larger) < math.dist(white, black) / 10
+    scoring = open_scoring(settings, load)
     [first, second] = await scoring.choose(images, [1, 2], 2, "a red fox")
     width = len((await scoring.features(images[:1]))[0])
     scoring.close()
