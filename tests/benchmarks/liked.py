@@ -23,7 +23,7 @@ from limner.generators.training.doodle.scenes import SceneMaker
 from limner.generators.training.evaluation.measures import Figure, share
 from limner.generators.training.evaluation.painting import Painting
 from limner.generators.training.families.diffusion_dpo import BETA
-from limner.generators.training.families.liked_pictures import LikedPicture, write_liked, write_pairs
+from limner.generators.training.families.liked_pictures import LikedPicture, square_side, write_liked, write_pairs
 from limner.generators.training.families.lora import PLAN, LoRARecipe, train_lora
 from limner.generators.training.families.preferences import ChosenPair
 from limner.generators.training.kinds import PRETRAINED
@@ -77,6 +77,11 @@ def print_table(folder: Path) -> None:
     )
 
 
+def card() -> ModelCard:
+    """That of the model that learns."""
+    return ModelCard.read("doodle", DOODLE)
+
+
 def captions(count: int) -> list[str]:
     """Different captions of scenes."""
     pictograms = Pictograms(downloads.fetch(downloads.PICTOGRAMS, DOWNLOADS), read_nouns())
@@ -106,14 +111,14 @@ def learn_liked(folder: Path, chosen: Sequence[Chosen]) -> str:
         likes[one.worse] -= 1
     words = {file: one.words for one in chosen for file in one[1:]}
     liked = (LikedPicture(Image.open(file), words[file], count) for file, count in likes.items() if count > 0)
-    write_liked(liked, folder / "liked", 128)
+    write_liked(liked, folder / "liked", square_side(card()))
     return _learn(LoRARecipe(model=DOODLE, pictures=folder / "liked", folder=folder, fits_rate=True), SAMPLES)
 
 
 def learn_pairs(folder: Path, chosen: Sequence[Chosen]) -> str:
     """A LoRA of the choices."""
     pairs = [ChosenPair(number % MEMBERS, *one) for number, one in enumerate(chosen)]
-    write_pairs(pairs, folder / "pairs", 128)
+    write_pairs(pairs, folder / "pairs", square_side(card()))
     pictures = folder / "pairs"
     recipe = LoRARecipe(model=DOODLE, pictures=pictures, folder=folder, fits_rate=True, beta=BETA)
     return _learn(recipe, SAMPLES // 2)
@@ -135,8 +140,7 @@ def paint_into(folder: Path, words: Sequence[str], lora: str = "") -> None:
     wanted = [number for number in range(len(words)) if not (folder / f"{number}.png").is_file()]
     if not wanted:
         return
-    card = ModelCard.read("doodle", DOODLE)
-    painting = Painting(replace(card, loras={"it": lora}) if lora else card, device="cpu")
+    painting = Painting(replace(card(), loras={"it": lora}) if lora else card(), device="cpu")
     for at in range(0, len(wanted), 4):
         numbers = wanted[at : at + 4]
         requests = [painting.request(words[number], number) for number in numbers]
