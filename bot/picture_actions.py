@@ -287,9 +287,9 @@ def _from_picture(
 
 
 def _size(card: ModelCard, request: GenerationRequest, picture: Image) -> tuple[int, int]:
-    """The size as painted, or the model's own size of the picture's shape if it was cropped."""
+    """The size as painted, or the model's own size of the picture's shape if it was cropped or is too small for it."""
     is_cropped = picture.width * request.height != picture.height * request.width
-    return card.size((picture.width, picture.height)) if is_cropped and card.other_sizes else request.size
+    return card.size((picture.width, picture.height)) if is_cropped and card.other_sizes else card.room(request.size)
 
 
 def made_of(app: App, job: Job, number: int, asker: Asker, action: Action, request: GenerationRequest) -> NewJob:

@@ -350,6 +350,7 @@ async def _allowed(app: App, new: NewJob) -> NewJob:
     if new.user_id:
         await app.house_rules.check(new.where.guild_id, new.user_id)
     if new.kind in PAINTING:
+        new = _enlarged(app, new)
         card = _check(app, new)
         if new.kind == JobKind.PAINT:
             new = await with_stored_pictures(app, new)
@@ -358,6 +359,14 @@ async def _allowed(app: App, new: NewJob) -> NewJob:
         new = replace(new, weight=new.weight / cost)
     await app.strikes.refuse_suspended(new.where.guild_id, new.user_id)
     return await app.evasion.keep_back_respelled(await _as_rules_want_it(app, new))
+
+
+def _enlarged(app: App, new: NewJob) -> NewJob:
+    """What is made of an earlier request, at a size that its model still paints: the model may be another by now."""
+    if new.action is None or new.request.box:
+        return new
+    width, height = find_card(app.settings, new.request.model).room(new.request.size)
+    return replace(new, request=replace(new.request, width=width, height=height))
 
 
 def _check(app: App, new: NewJob) -> ModelCard:

@@ -15,6 +15,7 @@ NUMBERS = {
     "width": (int, 8, 16_384),
     "height": (int, 8, 16_384),
     "multiple_of": (int, 1, 1024),
+    "least_side": (int, 0, 16_384),
     "num_inference_steps": (int, 1, 1000),
     "guidance_scale": (float, 0, 100),
     "most_steps": (int, 1, 1000),

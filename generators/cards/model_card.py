@@ -79,6 +79,8 @@ class ModelCard:
     width: int = 1024
     height: int = 1024
     multiple_of: int = 16
+    least_side: int = 0
+    """Shortest side that still has room for a whole picture; requests made of earlier smaller ones are enlarged."""
     num_inference_steps: int = 25
     guidance_scale: float = 5.0
     most_steps: int | None = None
@@ -243,6 +245,11 @@ class ModelCard:
         if values.get("vae"):
             values["vae"] = str(folder / values["vae"])
         return cls(name=name, source=source, **{**values, **overrides})
+
+    def room(self, size: tuple[int, int]) -> tuple[int, int]:
+        """The size, or the model's own with this aspect ratio where it is too small or no multiple of `multiple_of`."""
+        fits = min(size) >= self.least_side and not any(side % self.multiple_of for side in size)
+        return size if fits else self.size(size)
 
     @property
     def origin(self) -> str:

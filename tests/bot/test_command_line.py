@@ -119,7 +119,7 @@ def test_imagine_paints_on_a_machine_where_nothing_was_set_up(
         data_of_image = Path(image["path"]).read_bytes()
         assert hashlib.sha256(data_of_image).hexdigest() == image["sha256"]
         with Image.open(image["path"]) as picture:
-            assert picture.size == (image["width"], image["height"]) == (128, 128)
+            assert picture.size == (image["width"], image["height"]) == (256, 256)
     assert working_on(data) == []
 
     code, printed, _ = limner_here(capsys, data, "history", "--json", "--search", "apple")

@@ -101,15 +101,15 @@ async def test_finished_pictures_can_be_made_larger_by_their_owner(world: World)
     assert larger.generation.finish
     assert larger.generation.finish.upscale == 2
 
-    await world.finish(await world.claim(), size=(256, 256))
+    await world.finish(await world.claim(), size=(512, 512))
     larger = await world.delivered(larger)
     assert text_of(world.message(larger)).startswith(
-        f"**a red fox**\n-# upscale of request 1 by <@{world.ada.id}>\n-# upscaled to 256x256 · seed 5 · "
+        f"**a red fox**\n-# upscale of request 1 by <@{world.ada.id}>\n-# upscaled to 512x512 · seed 5 · "
     )
     result = await world.ada.click(world.message(larger), custom_id=f"limner:details:{larger.id}")
     assert result.response
     fields = {field.name: field.value for field in result.response.embeds[0].fields}
-    assert (fields["Size"], fields["Upscaled from"]) == ("256x256, painted as 128x128", f"request {job.id}")
+    assert (fields["Size"], fields["Upscaled from"]) == ("512x512, painted as 256x256", f"request {job.id}")
 
 
 async def test_details_tell_how_near_a_picture_came(world: World) -> None:

@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SAID: dict[str, Any] = {
     "negative": "fog",
     "aspect": "3:2",
-    "size": "128x96",
+    "size": "288x224",
     "count": "2",
     "repeat": "3",
     "quality": "draft",
@@ -117,7 +117,7 @@ def written(option: Option) -> st.SearchStrategy[Any]:
             lambda number: float(number) / 100
         )
     if option.kind in (OptionKind.RATIO, OptionKind.SIZE):
-        side = st.sampled_from([48, 96, 160])
+        side = st.sampled_from([192, 224, 320])
         return st.tuples(side, side)
     return st.sampled_from(NAMES[option.name])
 

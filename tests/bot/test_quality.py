@@ -80,7 +80,7 @@ def test_flag_and_option_say_the_same_and_what_is_chosen_singly_counts(app: App)
         request = read(app, ask).request
         assert (request.quality, request.num_inference_steps, request.size) == ("draft", 8, (384, 384))
     request = read(app, asked("a fox --draft --model large --ar 2:1 --steps 3 --sampler unipc")).request
-    assert (request.num_inference_steps, request.size, request.scheduler) == (3, (544, 272), "unipc")
+    assert (request.num_inference_steps, request.size, request.scheduler) == (3, (544, 256), "unipc")
     assert read(app, asked("a fox --quality fine")).request.num_inference_steps == 26
     assert read(app, asked("a fox")).request.quality == "standard"
 
@@ -141,7 +141,7 @@ async def test_enhance_paints_the_same_composition_in_full(world: World) -> None
             "standard",
             card.num_inference_steps,
         )
-        assert (request.size, request.seed, request.init_image) == ((128, 128), picture.seed, picture.sha256)
+        assert (request.size, request.seed, request.init_image) == ((256, 256), picture.seed, picture.sha256)
         assert (request.strength, request.count, new.idea) == (0.5, 1, "a red fox")
         assert (new.parent_id, new.parent_picture, new.action) == (job.id, number, "enhance")
 

@@ -124,7 +124,7 @@ async def test_an_aspect_ratio_always_gives_a_size_that_is_allowed(settings: Set
             "The aspect ratio is too narrow; neither side may be over 8 times the other.",
         ),
         (ask(size=(9999, 9998)), BadOption, "That size is over the limit of 4194304 pixels; ask for a smaller one."),
-        (ask(size=(65, 64)), BadOption, "Width and height must be multiples of 16 for the model doodle."),
+        (ask(size=(65, 64)), BadOption, "Width and height must be multiples of 32 for the model doodle."),
         (ask(aspect="5x4"), BadOption, "The option aspect needs a width and a height, such as 3:2."),
         (ask(expand="maybe"), BadOption, "The option expand needs on, off or preview, such as preview."),
         (
@@ -237,6 +237,13 @@ async def test_the_largest_weight_of_a_members_roles_counts(app: App, roles: tup
 
     assert (first.weight, again.weight) == (weight, weight)
     assert again.turn == pytest.approx(1 / weight)
+
+
+async def test_what_is_made_of_an_earlier_small_request_has_room_for_a_whole_picture(app: App):
+    first = await submit.imagine(app, ask(size=(128, 96)))
+    assert first.generation.size == (128, 96)
+    assert (await submit.reroll(app, first, user_id=MEMBER)).generation.size == (288, 224)
+    assert (await submit.repeat(app, first, where=Where(HERE, CHANNEL))).generation.size == (288, 224)
 
 
 async def test_reroll_keeps_all_but_the_seed(app: App):

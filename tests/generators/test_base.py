@@ -83,6 +83,15 @@ def test_limner_json_wins_over_diffusers_and_overrides_win_over_both(tmp_path: P
     assert (card.title, card.guidance_scale) == ("Ours", 2.0)
 
 
+def test_a_size_that_is_too_small_or_no_multiple_becomes_the_models_own_of_that_shape():
+    card = ModelCard(name="m", source="m", width=256, height=256, multiple_of=32, least_side=192)
+    asked = [(256, 256), (128, 128), (256, 192), (320, 160), (160, 112), (272, 256), (512, 512)]
+    assert [card.room(size) for size in asked] == [
+        *((256, 256), (256, 256), (256, 192), (352, 192), (320, 224), (256, 256), (512, 512))
+    ]
+    assert ModelCard(name="m", source="m").room((16, 16)) == (16, 16)
+
+
 def test_a_hub_name_gets_the_defaults():
     card = ModelCard.read("xl", "somebody/some-model")
     assert (card.width, card.height, card.multiple_of) == (1024, 1024, 16)
@@ -90,7 +99,7 @@ def test_a_hub_name_gets_the_defaults():
 
 def test_the_shipped_card():
     card = ModelCard.read("doodle", str(DOODLE))
-    assert (card.width, card.height, card.multiple_of) == (128, 128, 16)
+    assert (card.width, card.height, card.multiple_of, card.least_side) == (256, 256, 32, 192)
     assert card.english_only
     assert card.title
 

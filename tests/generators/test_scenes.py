@@ -24,6 +24,7 @@ from limner.generators.training.doodle.pictograms import (
 )
 from limner.generators.training.doodle.places import Ground
 from limner.generators.training.doodle.scenes import SceneMaker, compose
+from limner.generators.training.doodle.styles import WORDINGS, render
 from tests.benchmarks.held_out import read_seen, unseen_scenes
 from tests.drawn_pictograms import blue_square, build_pictograms
 
@@ -44,6 +45,32 @@ def test_the_same_number_makes_the_same_scene(pictograms: Pictograms):
     one, again, other = maker.make(Random(3)), maker.make(Random(3)), maker.make(Random(4))
     assert (one.image.tobytes(), one.caption) == (again.image.tobytes(), again.caption)
     assert (one.image.tobytes(), one.caption) != (other.image.tobytes(), other.caption)
+
+
+def test_a_scene_of_twice_the_side_is_the_same_scene(pictograms: Pictograms, monkeypatch: pytest.MonkeyPatch):
+    small, large = SceneMaker(pictograms), SceneMaker(pictograms, scale=2)
+    finer = {name: Pictogram(pictograms[name].image.resize((256, 256)), True) for name in pictograms.nouns}
+    monkeypatch.setattr(pictograms, "_pictures", finer)  # pictures are never enlarged
+    for number in range(40):
+        one, other = small.make(Random(number)), large.make(Random(number))
+        assert (one.caption, one.names) == (other.caption, other.names)
+        assert other.image.size == other.regions.size == (256, 256)
+        halved = np.asarray(other.image.resize((128, 128), Image.Resampling.BOX), dtype=float)
+        assert np.abs(halved - np.asarray(one.image)).mean() < 3, one.caption
+        assert (np.asarray(other.regions)[::2, ::2] != np.asarray(one.regions)).mean() < 0.03, one.caption
+
+
+def test_a_styled_scene_says_its_style_and_looks_like_no_other(pictograms: Pictograms):
+    maker = SceneMaker(pictograms, styled=1.0)
+    for number in range(10):
+        scene, plain = maker.make(Random(number)), SceneMaker(pictograms).make(Random(number))
+        known = [
+            name for name, texts in WORDINGS.items() if scene.caption in {text.format(plain.caption) for text in texts}
+        ]
+        assert len(known) == 1, scene.caption
+        looks = {name: np.asarray(render(plain.image, name, 0), dtype=float) for name in WORDINGS}
+        far = {name: np.abs(look - np.asarray(scene.image)).mean() for name, look in looks.items()}
+        assert min(far, key=far.__getitem__) == known[0], far
 
 
 def test_unseen_words_stand_in_no_caption(pictograms: Pictograms):

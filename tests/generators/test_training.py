@@ -23,7 +23,7 @@ from limner.generators.training import loop
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data import text_encoder
 from limner.generators.training.data.latents import Latents
-from limner.generators.training.data.picture_folder import PictureFolder
+from limner.generators.training.data.picture_folder import HalvedPictures, PictureFolder
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families import latent_diffusion
 from limner.generators.training.families.autoencoder import (
@@ -33,6 +33,7 @@ from limner.generators.training.families.autoencoder import (
     normalise_latents,
 )
 from limner.generators.training.families.cyclegan import CycleGANTask
+from limner.generators.training.families.wider_autoencoder import WideningTask, widen
 from limner.generators.training.loop import CHECKPOINT, Trainer, read_average
 from limner.generators.training.normalisation import quicken
 from limner.generators.training.plan import Loss, Plan, Task
@@ -326,6 +327,29 @@ def test_normalised_latents_are_normal_and_decode_to_the_same(toys: PictureFolde
     assert fidelity(vae, toys, 12) == pytest.approx(before, abs=0.01)
 
 
+def test_a_wider_autoencoder_begins_as_the_old_one_and_learns_what_is_between_pixels(tmp_path: Path):
+    write_squares(tmp_path, 12, 64)
+    pictures = PictureFolder(tmp_path)
+    torch.manual_seed(0)
+    old = build_autoencoder((12, 16), side=32).eval()
+    wider = widen(old)
+    pixels, halved = pictures.pixels(range(12)), HalvedPictures(tmp_path).pixels(range(12))
+    with torch.no_grad():
+        latents = old.encode(halved).latent_dist.mode()
+        assert halved.shape == (12, 3, 32, 32)
+        assert (wider.encode(pixels).latent_dist.mode() - latents).square().mean() < 0.15 * latents.var()
+        doubled = old.decode(latents).sample.repeat_interleave(2, -1).repeat_interleave(2, -2)
+        painted = wider.decode(latents).sample
+        assert painted.shape == pixels.shape
+        assert torch.corrcoef(torch.stack([painted.flatten(), doubled.flatten()]))[0, 1] > 0.7
+    before = {name: part.clone() for name, part in wider.named_parameters()}
+    trainer = train(WideningTask(wider, old, pictures), tmp_path / "wider")
+    losses = [loss for _, loss in trainer.losses]
+    assert np.mean(losses[-4:]) < 0.8 * np.mean(losses[:3])
+    changed = {name.split(".")[0] for name, part in wider.named_parameters() if not part.equal(before[name])}
+    assert changed == {"decoder", "post_quant_conv"}  # so that the denoiser's latents stay what they are
+
+
 def test_the_stock_pipeline_loads_it_without_a_warning_and_paints_the_same(
     toys: PictureFolder, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
@@ -350,6 +374,39 @@ def test_every_word_of_the_vocabulary_is_one_token():
     tokenizer = text_encoder.build_tokenizer(known)
     assert [tokenizer.tokenize(word) for word in known] == [[f"{word}</w>"] for word in known]
     assert text_encoder.token_ids(tokenizer, ["Cat!", ""]).shape == (2, text_encoder.LENGTH)
+
+
+def test_words_can_be_added_and_the_others_stay_what_they_are(toys: PictureFolder):
+    pipe = toy_pipeline(toys)
+    known = list(pipe.tokenizer.get_vocab())
+    before = pipe.text_encoder.get_input_embeddings().weight.clone()
+    vectors = torch.randn(2, text_encoder.WIDTH)
+    wider = text_encoder.add_words(pipe.tokenizer, pipe.text_encoder, ["watercolor", "neon"], vectors)
+    texts = ["a red square", "a blue square"]
+    assert text_encoder.token_ids(wider, texts).equal(text_encoder.token_ids(pipe.tokenizer, texts))
+    assert [wider.tokenize(word) for word in ("watercolor", "neon")] == [["watercolor</w>"], ["neon</w>"]]
+    table = pipe.text_encoder.get_input_embeddings().weight
+    assert len(table) == len(wider) > len(known)
+    assert table[: len(known)].equal(before)
+    assert not table.requires_grad
+    assert table[wider.convert_tokens_to_ids("neon</w>")].equal(vectors[1])
+
+
+def test_an_added_word_lies_where_the_models_neighbours_of_it_lie(toys: PictureFolder):
+    pipe, known = toy_pipeline(toys), ["ba", "be", "bu", "by", "da", "de", "di", "du", "fa", "fe"]
+    torch.manual_seed(1)
+    places = dict(zip([*known, "near"], torch.nn.functional.normalize(torch.randn(11, 384)), strict=True))
+    places["near"] = torch.nn.functional.normalize(places["di"] + 0.3 * places["near"], dim=0)
+
+    class Model:
+        def vectors(self, asked: list[str]) -> torch.Tensor:
+            return torch.stack([places[word] for word in asked])
+
+    (found,) = text_encoder.alike(Model(), pipe.tokenizer, pipe.text_encoder, known, ["near"])
+    table = pipe.text_encoder.get_input_embeddings().weight
+    ours = table[pipe.tokenizer.convert_tokens_to_ids([word + "</w>" for word in known])]
+    assert known[torch.cosine_similarity(ours, found[None]).argmax()] == "di"
+    assert found.square().mean() == pytest.approx(float(ours.square().mean()))
 
 
 def test_the_quick_normalisation_is_the_slow_one():

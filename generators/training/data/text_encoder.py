@@ -13,7 +13,7 @@ import re
 import tarfile
 import zipfile
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -114,11 +114,54 @@ def build_tokenizer(words: Sequence[str]) -> CLIPTokenizer:
     letters = sorted({letter for word in words for letter in word} | set("abcdefghijklmnopqrstuvwxyz0123456789,.!?'-"))
     tokens = [START, END, *letters, *(letter + "</w>" for letter in letters)]
     rank = _frequent_merges(words, FREQUENT)
+    _merge(words, rank)
+    return _tokenizer(tokens, rank)
+
+
+def add_words(tokenizer: CLIPTokenizer, encoder: CLIPTextModel, words: Sequence[str], vectors: Tensor) -> CLIPTokenizer:
+    """The tokenizer in which each of these words is one token too; the encoder gets their ``vectors``, frozen.
+
+    Tokens keep their numbers, and words that were one token stay one.
+    """
+    known = json.loads(tokenizer.backend_tokenizer.to_str())["model"]
+    rank = {tuple(pair): number for number, pair in enumerate(known["merges"])}
+    tokens = sorted(known["vocab"], key=known["vocab"].__getitem__)
+    _merge(words, rank)
+    wider = _tokenizer(tokens, rank)
+    table = encoder.resize_token_embeddings(len(wider), mean_resizing=False).weight
+    with torch.no_grad():
+        random = torch.Generator().manual_seed(0)
+        table[len(tokens) :] = 0.3 * torch.randn(len(wider) - len(tokens), WIDTH, generator=random)
+        table[wider.convert_tokens_to_ids([word + "</w>" for word in words])] = vectors.to(table)
+    table.requires_grad_(False)
+    return wider
+
+
+def alike(
+    model: SentenceModel, tokenizer: CLIPTokenizer, encoder: CLIPTextModel, known: Sequence[str], words: Sequence[str]
+) -> Tensor:
+    """Vectors of new words in the encoder's own space: as its vectors of the ``known`` ones follow from the model's."""
+    table = encoder.get_input_embeddings().weight.detach()
+    ours = table[tokenizer.convert_tokens_to_ids([word + "</w>" for word in known])].float()
+    theirs = model.vectors([*known, *words])
+    middle = theirs[: len(known)].mean(0)
+    there, asked = theirs[: len(known)] - middle, theirs[len(known) :] - middle
+    ridge = 1e-3 * torch.eye(there.shape[1])
+    found = asked @ torch.linalg.solve(there.T @ there + ridge, there.T @ ours)
+    return found / found.square().mean(1, keepdim=True).sqrt() * ours.square().mean().sqrt()
+
+
+def _merge(words: Sequence[str], rank: dict[tuple[str, str], int]) -> None:
+    """Add the merges that make each word one token."""
     for word in words:
         pieces = _apply([*word[:-1], word[-1] + "</w>"], rank)
         while len(pieces) > 1:
             rank[pieces[0], pieces[1]] = len(rank)
             pieces = _apply(pieces, rank)
+
+
+def _tokenizer(tokens: Sequence[str], rank: Mapping[tuple[str, str], int]) -> CLIPTokenizer:
+    """The tokenizer of these first tokens and all merges."""
     merges = list(rank)
     tokens = list(dict.fromkeys([*tokens, *("".join(pair) for pair in merges)]))
     vocabulary = {token: number for number, token in enumerate(tokens)}

@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
 from random import Random
 from typing import Self
 
@@ -15,7 +16,7 @@ from PIL import Image, ImageDraw
 from limner.generators.training.doodle.pictograms import Pictograms, with_article
 
 SIDE = 128
-"""Width and height of a scene in pixels."""
+"""Width and height of a scene in its own coordinates, and in pixels unless a multiple of it is asked for."""
 OPAQUE = 128
 """Alpha from which a pixel belongs to a thing."""
 
@@ -85,19 +86,58 @@ _HORIZONS = {
 LIGHTS = {"sun": 0.26, "full moon": 0.24, "crescent moon": 0.22, "star": 0.16, "rainbow": 0.3}
 
 
+Colour = tuple[int, ...] | str
+
+
+class Brush:
+    """Draws in coordinates of `SIDE` on a picture whose side is a multiple of it; lines become thicker with it."""
+
+    def __init__(self, image: Image.Image) -> None:
+        self._draw, self._scale = ImageDraw.Draw(image), image.width // SIDE
+
+    def ellipse(
+        self, box: Sequence[float], *, fill: Colour | None = None, outline: Colour | None = None, width: int = 1
+    ) -> None:
+        """An ellipse in a box."""
+        self._draw.ellipse(self._scaled(box), fill, outline, width * self._scale)
+
+    def rectangle(self, box: Sequence[float], fill: Colour) -> None:
+        """A filled box."""
+        self._draw.rectangle(self._scaled(box), fill)
+
+    def polygon(self, points: Sequence[tuple[float, float]], fill: Colour) -> None:
+        """A filled polygon."""
+        self._draw.polygon([(x * self._scale, y * self._scale) for x, y in points], fill)
+
+    def line(self, ends: Sequence[float], fill: Colour) -> None:
+        """A thin line between two points."""
+        self._draw.line(self._scaled(ends), fill, self._scale)
+
+    def dot(self, x: int, y: int, fill: Colour) -> None:
+        """One pixel, or the square that takes its place."""
+        x, y, last = x * self._scale, y * self._scale, self._scale - 1
+        self._draw.rectangle((x, y, x + last, y + last), fill)
+
+    def _scaled(self, places: Sequence[float]) -> list[float]:
+        return [place * self._scale for place in places]
+
+
 @dataclass(frozen=True)
 class Ground:
     """A background: its picture, its words, and the height of a thing's centre for a given side.
 
-    ``shows`` names its contents by kind ("place", "paper", "noun"), and whether the words mention them. ``regions``
-    holds for each pixel the number of the thing in front of it, 0 where there is only background.
+    ``shows`` names its contents by kind ("place", "paper", "noun"), and whether the words mention them.
     """
 
     image: Image.Image
     words: str
     shows: Mapping[tuple[str, str], bool]
     stand: Callable[[float], float]
-    regions: Image.Image = field(default_factory=lambda: Image.new("L", (SIDE, SIDE)))
+
+    @cached_property
+    def regions(self) -> Image.Image:
+        """For each pixel the number of the thing in front of it, 0 where there is only background."""
+        return Image.new("L", self.image.size)
 
     def put(self, number: int, picture: Image.Image, side: float, x: float, y: float) -> None:
         """`paste` a thing, and write its number into the regions."""
@@ -114,8 +154,9 @@ def paste(image: Image.Image, picture: Image.Image, side: float, x: float, y: fl
     Returns the mask, black and white, of the pixels that it covers by half or more.
     """
     picture = picture.copy()
-    picture.thumbnail((round(side * SIDE), round(side * SIDE)), Image.Resampling.BICUBIC, reducing_gap=2.0)
-    corner = (round(x * SIDE - picture.width / 2), round(y * SIDE - picture.height / 2))
+    longest = round(side * image.width)
+    picture.thumbnail((longest, longest), Image.Resampling.BICUBIC, reducing_gap=2.0)
+    corner = (round(x * image.width - picture.width / 2), round(y * image.height - picture.height / 2))
     image.paste(picture, corner, picture)
     mask = Image.new("1", image.size)
     covered = picture.getchannel("A").point([255 * (alpha >= OPAQUE) for alpha in range(256)], "1")
@@ -123,51 +164,56 @@ def paste(image: Image.Image, picture: Image.Image, side: float, x: float, y: fl
     return mask
 
 
-def paint_paper(random: Random) -> Ground:
+def paint_paper(random: Random, scale: int = 1) -> Ground:
     """A plain or gradient background, and its words (none, for half of them)."""
     word = random.choice(list(PAPERS))
     if random.random() < 0.5:
         name, base = random.choice(
             (("white", PAPERS["white"]), (word, PAPERS[word]), (word, tuple(round(170 + c / 3) for c in PAPERS[word])))
         )
-        return _paper(random, base, base, "", {name: False})
+        return _paper(random, scale, base, base, "", {name: False})
     if random.random() < 0.15:
         other = random.choice([colour for colour in PAPERS if colour != word])
         words = f"on a {word} and {other} background"
-        return _paper(random, PAPERS[word], PAPERS[other], words, {word: True, other: True})
+        return _paper(random, scale, PAPERS[word], PAPERS[other], words, {word: True, other: True})
     words = f"on {with_article(f'{word} background', 'background')}"
-    return _paper(random, PAPERS[word], PAPERS[word], words, {word: True})
+    return _paper(random, scale, PAPERS[word], PAPERS[word], words, {word: True})
 
 
 def _paper(
-    random: Random, upper: tuple[int, ...], lower: tuple[int, ...], words: str, colours: Mapping[str, bool]
+    random: Random,
+    scale: int,
+    upper: tuple[int, ...],
+    lower: tuple[int, ...],
+    words: str,
+    colours: Mapping[str, bool],
 ) -> Ground:
-    image = _gradient(_jittered(random, upper), _jittered(random, lower))
+    image = _gradient(_jittered(random, upper), _jittered(random, lower), scale)
     shows = {("paper", colour): is_said for colour, is_said in colours.items()}
     return Ground(image, words, shows, lambda side: 0.5 + random.uniform(-1, 1) * max(0.0, 0.46 - side / 2))
 
 
-def paint_place(random: Random, place: str, pictograms: Pictograms) -> Ground:
+def paint_place(random: Random, place: str, pictograms: Pictograms, scale: int = 1) -> Ground:
     """A place of `HOMES` with its words."""
     if place == "table":
-        image = _gradient(_jittered(random, (240, 232, 222)), _jittered(random, (226, 214, 200)))
+        image = _gradient(_jittered(random, (240, 232, 222)), _jittered(random, (226, 214, 200)), scale)
         wood = _jittered(random, (176, 122, 78))
-        ImageDraw.Draw(image).rectangle((0, 92, SIDE, SIDE), fill=wood)
+        Brush(image).rectangle((0, 92, SIDE, SIDE), wood)
         return _ground(random, image, place, lambda side: 0.82 - side / 2)
     if place == "space":
-        image = _gradient((8, 8, 30), _jittered(random, (40, 24, 76)))
+        image = _gradient((8, 8, 30), _jittered(random, (40, 24, 76)), scale)
         _stars(random, image, 60, SIDE)
         return _ground(random, image, place, lambda side: random.uniform(0.42, 0.58))
     if place == "under water":
-        image = _gradient(_jittered(random, (58, 160, 226)), _jittered(random, (14, 62, 132)))
+        image = _gradient(_jittered(random, (58, 160, 226)), _jittered(random, (14, 62, 132)), scale)
         _water(random, image)
         return _ground(random, image, place, lambda side: random.uniform(0.42, 0.58))
     if place in ("sky", "night sky"):
         time = "night" if place == "night sky" else random.choice(list(SKIES))
-        image, nouns = paint_landscape(random, "sky", time, pictograms)
+        image, nouns = paint_landscape(random, "sky", time, pictograms, scale=scale)
         shows = {("place", "sky"): True} | {("noun", noun): False for noun in nouns}
         return Ground(image, random.choice(_SKY_ONLY[time]), shows, lambda side: random.uniform(0.4, 0.6))
-    return _landscape_place(random, place, pictograms)
+    return _landscape_place(random, place, pictograms, scale)
 
 
 def _ground(random: Random, image: Image.Image, place: str, stand: Callable[[float], float]) -> Ground:
@@ -175,12 +221,12 @@ def _ground(random: Random, image: Image.Image, place: str, stand: Callable[[flo
     return Ground(image, words, {("place", _SAME.get(place, place)): True}, stand)
 
 
-def _landscape_place(random: Random, place: str, pictograms: Pictograms) -> Ground:
+def _landscape_place(random: Random, place: str, pictograms: Pictograms, scale: int) -> Ground:
     time = random.choices(list(SKIES), (6, 2, 2))[0]
     where = place.removesuffix(" above")
     if place == "night":
         time, where = "night", random.choice(("grass", "hills"))
-    image, nouns = paint_landscape(random, where, time, pictograms)
+    image, nouns = paint_landscape(random, where, time, pictograms, scale=scale)
     hour = random.choice(TIMES[time])
     words = hour if place == "night" else f"{random.choice(_PREPOSITIONS[place])} {hour}"
     if where == "forest" and time == "night" and random.random() < 0.5:
@@ -205,7 +251,7 @@ def pick_light(random: Random, time: str) -> str:
     return random.choice(lights[time])
 
 
-def paint_rainbow(random: Random, draw: ImageDraw.ImageDraw) -> None:
+def paint_rainbow(random: Random, draw: Brush) -> None:
     """A rainbow whose feet end behind the horizon."""
     x, radius = random.randint(54, 74), random.randint(52, 66)
     for colour in ("#f0435a", "#f8963c", "#fbdc4e", "#5fc46b", "#4796f0", "#8a5be0"):
@@ -213,7 +259,7 @@ def paint_rainbow(random: Random, draw: ImageDraw.ImageDraw) -> None:
         radius -= 5
 
 
-def paint_setting_sun(random: Random, draw: ImageDraw.ImageDraw) -> None:
+def paint_setting_sun(random: Random, draw: Brush) -> None:
     """A large sun near the horizon."""
     x, y, radius = random.randint(36, 92), random.randint(56, 70), random.randint(15, 22)
     draw.ellipse((x - radius, y - radius, x + radius, y + radius), fill=_jittered(random, (255, 216, 92)))
@@ -224,18 +270,19 @@ def paint_landscape(
     place: str,
     time: str,
     pictograms: Pictograms,
-    sky: Callable[[Random, ImageDraw.ImageDraw], None] | None = None,
+    sky: Callable[[Random, Brush], None] | None = None,
+    scale: int = 1,
 ) -> tuple[Image.Image, set[str]]:
     """A place of `_PREPOSITIONS` at a time of day, and the nouns in it.
 
     ``sky`` may paint into its sky before the ground is painted.
     """
     upper, lower = SKIES[time]
-    image = _gradient(_jittered(random, upper), _jittered(random, lower))
+    image = _gradient(_jittered(random, upper), _jittered(random, lower), scale)
     if time == "night":
         _stars(random, image, 22, 70)
     if sky:
-        sky(random, ImageDraw.Draw(image))
+        sky(random, Brush(image))
     nouns: set[str] = set()
     if place == "sky":
         for _ in range(random.randint(0, 3) if time == "day" else 0):
@@ -245,7 +292,7 @@ def paint_landscape(
             )
         return image, nouns
     shade = {"day": 1.0, "sunset": 0.8, "night": 0.45}[time]
-    draw = ImageDraw.Draw(image)
+    draw = Brush(image)
     painter = {"hills": _hills, "mountains": _mountains, "sea": _sea, "beach": _beach}.get(place, _plain)
     painter(random, draw, place, shade)
     if place == "forest":
@@ -257,7 +304,7 @@ def paint_landscape(
     return image, nouns
 
 
-def _plain(random: Random, draw: ImageDraw.ImageDraw, place: str, shade: float) -> None:
+def _plain(random: Random, draw: Brush, place: str, shade: float) -> None:
     colour = {"grass": (116, 196, 84), "snow": (240, 245, 252), "forest": (82, 150, 78), "desert": (236, 196, 124)}[
         place
     ]
@@ -265,7 +312,7 @@ def _plain(random: Random, draw: ImageDraw.ImageDraw, place: str, shade: float) 
     draw.rectangle((0, top, SIDE, SIDE), fill=_jittered(random, _dark(colour, shade)))
 
 
-def _hills(random: Random, draw: ImageDraw.ImageDraw, place: str, shade: float) -> None:
+def _hills(random: Random, draw: Brush, place: str, shade: float) -> None:
     for x, top, colour in (
         (random.randint(-20, 40), 70, (130, 204, 96)),
         (random.randint(70, 130), 76, (104, 184, 80)),
@@ -274,7 +321,7 @@ def _hills(random: Random, draw: ImageDraw.ImageDraw, place: str, shade: float) 
     draw.ellipse((-60, 94, SIDE + 60, 230), fill=_jittered(random, _dark((88, 170, 70), shade)))
 
 
-def _mountains(random: Random, draw: ImageDraw.ImageDraw, place: str, shade: float) -> None:
+def _mountains(random: Random, draw: Brush, place: str, shade: float) -> None:
     for x in (random.randint(0, 30), random.randint(90, 128), random.randint(50, 80)):
         top, half = random.randint(44, 62), random.randint(44, 60)
         draw.polygon(
@@ -285,27 +332,28 @@ def _mountains(random: Random, draw: ImageDraw.ImageDraw, place: str, shade: flo
     draw.rectangle((0, 98, SIDE, SIDE), fill=_jittered(random, _dark((112, 172, 92), shade)))
 
 
-def _sea(random: Random, draw: ImageDraw.ImageDraw, place: str, shade: float) -> None:
+def _sea(random: Random, draw: Brush, place: str, shade: float) -> None:
     top = random.randint(66, 80)
     draw.rectangle((0, top, SIDE, SIDE), fill=_jittered(random, _dark((46, 132, 214), shade)))
     for _ in range(7):
         x, y = random.randint(-10, SIDE), random.randint(top + 5, SIDE - 4)
-        draw.line((x, y, x + random.randint(8, 22), y), fill=_dark((132, 194, 240), shade), width=1)
+        draw.line((x, y, x + random.randint(8, 22), y), fill=_dark((132, 194, 240), shade))
 
 
-def _beach(random: Random, draw: ImageDraw.ImageDraw, place: str, shade: float) -> None:
+def _beach(random: Random, draw: Brush, place: str, shade: float) -> None:
     draw.rectangle((0, 66, SIDE, 96), fill=_jittered(random, _dark((60, 154, 224), shade)))
     draw.rectangle((0, 88, SIDE, SIDE), fill=_jittered(random, _dark((240, 212, 150), shade)))
 
 
 def _stars(random: Random, image: Image.Image, count: int, bottom: int) -> None:
+    draw = Brush(image)
     for _ in range(count):
         brightness = random.randint(150, 255)
-        image.putpixel((random.randrange(SIDE), random.randrange(bottom)), (brightness, brightness, brightness))
+        draw.dot(random.randrange(SIDE), random.randrange(bottom), (brightness, brightness, brightness))
 
 
 def _water(random: Random, image: Image.Image) -> None:
-    draw = ImageDraw.Draw(image)
+    draw = Brush(image)
     for _ in range(random.randint(3, 8)):
         x, y, radius = random.randrange(SIDE), random.randrange(SIDE), random.randint(1, 4)
         draw.ellipse((x - radius, y - radius, x + radius, y + radius), outline=(170, 216, 244))
@@ -320,10 +368,11 @@ def _dimmed(picture: Image.Image, shade: float) -> Image.Image:
     return Image.fromarray(planes)
 
 
-def _gradient(upper: tuple[int, ...], lower: tuple[int, ...]) -> Image.Image:
-    down = np.linspace(0, 1, SIDE, dtype=np.float32)[:, None, None]
+def _gradient(upper: tuple[int, ...], lower: tuple[int, ...], scale: int) -> Image.Image:
+    side = SIDE * scale
+    down = np.linspace(0, 1, side, dtype=np.float32)[:, None, None]
     rows = np.asarray(upper, np.float32) * (1 - down) + np.asarray(lower, np.float32) * down
-    return Image.fromarray(np.broadcast_to(rows, (SIDE, SIDE, 3)).astype(np.uint8))
+    return Image.fromarray(np.broadcast_to(rows, (side, side, 3)).astype(np.uint8))
 
 
 def _dark(colour: tuple[int, ...], shade: float) -> tuple[int, ...]:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
 from random import Random
@@ -31,6 +31,7 @@ from limner.generators.training.doodle.places import (
     paint_setting_sun,
     pick_light,
 )
+from limner.generators.training.doodle.styles import WORDINGS, render, worded
 
 PART = 1000
 """Scenes in one folder."""
@@ -61,11 +62,12 @@ class SceneMaker:
     """Composes scenes from pictograms; the same random numbers make the same scene.
 
     A maker makes either scenes without held-out combinations, for training, or only scenes whose caption has one, for
-    testing.
+    testing. With a ``scale`` of 2 the same scenes have 256 pixels a side instead of 128; ``styled`` is the share of
+    scenes that are rendered in a style, which their captions name.
     """
 
-    def __init__(self, pictograms: Pictograms, *, held_out: bool = False) -> None:
-        self._pictograms = pictograms
+    def __init__(self, pictograms: Pictograms, *, held_out: bool = False, scale: int = 1, styled: float = 0.0) -> None:
+        self._pictograms, self._scale, self._styled = pictograms, scale, styled
         self._nouns = list(pictograms.nouns.values())
         self._weights = [noun.weight for noun in self._nouns]
         self._held_out, self._wants_held_out = HeldOut(pictograms), held_out
@@ -83,7 +85,7 @@ class SceneMaker:
             kind = random.choices(list(self._kinds), list(self._kinds.values()))[0]
             scene = kind(random)
             if scene is not None and self._fits(scene.combinations):
-                return scene
+                return _in_style(scene, random) if self._styled and random.random() < self._styled else scene
 
     def _fits(self, found: Mapping[Combination, bool]) -> bool:
         if self._wants_held_out:
@@ -95,14 +97,14 @@ class SceneMaker:
 
     def _one_on_paper(self, random: Random) -> Scene:
         thing = self._thing(random, self._noun(random))
-        ground = paint_paper(random)
+        ground = paint_paper(random, self._scale)
         self._put(random, ground, thing, random.uniform(0.52, 0.9), random.uniform(0.45, 0.55))
         return self._scene(random, ground, f"{thing.words} {ground.words}", [thing])
 
     def _one_in_place(self, random: Random) -> Scene:
         noun = self._noun(random)
         thing = self._thing(random, noun)
-        ground = paint_place(random, random.choice(HOMES[noun.home]), self._pictograms)
+        ground = paint_place(random, random.choice(HOMES[noun.home]), self._pictograms, self._scale)
         self._put(random, ground, thing, random.uniform(0.42, 0.72), random.uniform(0.32, 0.68))
         return self._scene(random, ground, f"{thing.words} {ground.words}", [thing])
 
@@ -125,11 +127,11 @@ class SceneMaker:
     def _ground_for(self, random: Random, relation: str, one: Noun, other: Noun) -> Ground:
         homes = {one.home, other.home}
         if random.random() < 0.5 or relation in ("on top of",):
-            return paint_paper(random)
+            return paint_paper(random, self._scale)
         place = (
             "space" if "space" in homes else "under water" if homes == {"swim"} else random.choice(("grass", "snow"))
         )
-        ground = paint_place(random, place, self._pictograms)
+        ground = paint_place(random, place, self._pictograms, self._scale)
         return ground if random.random() < 0.6 else ground.wordless()
 
     def _several(self, random: Random) -> Scene | None:
@@ -140,9 +142,9 @@ class SceneMaker:
         thing = self._thing(random, noun, 0.35)
         words = " ".join(filter(None, (random.choice(_NUMBERS[count]), thing.colour, plural(thing.name))))
         if random.random() < 0.4:
-            ground = paint_place(random, random.choice(HOMES[noun.home]), self._pictograms)
+            ground = paint_place(random, random.choice(HOMES[noun.home]), self._pictograms, self._scale)
         else:
-            ground = paint_paper(random)
+            ground = paint_paper(random, self._scale)
         side = {2: 0.46, 3: 0.34}[count] * random.uniform(0.9, 1.08)
         height = random.uniform(0.5, 0.62)
         picture = thing.picture(self._pictograms, random)
@@ -157,7 +159,7 @@ class SceneMaker:
         time = random.choice(list(SKIES))
         words, light = random.choice(VIEWS[place]), pick_light(random, time) if place != "sky" else ""
         sky = paint_rainbow if light == "rainbow" else paint_setting_sun if light and time == "sunset" else None
-        image, decoration = paint_landscape(random, place, time, self._pictograms, sky)
+        image, decoration = paint_landscape(random, place, time, self._pictograms, sky, self._scale)
         ground = Ground(image, "", {("place", place): True} | {("noun", noun): False for noun in decoration}, float)
         tells_light = light == "rainbow" or random.random() < 0.7
         things = [self._plain(light, tells_light)] if light else []
@@ -215,6 +217,14 @@ class SceneMaker:
         return Scene(
             ground.image, caption, nouns, _combine(ground, things, count), ground.regions, names, tuple(sorted(others))
         )
+
+
+def _in_style(scene: Scene, random: Random) -> Scene:
+    """The scene in a style by chance, which its caption names."""
+    style = random.choice(list(WORDINGS))
+    return replace(
+        scene, image=render(scene.image, style, random.getrandbits(32)), caption=worded(scene.caption, style, random)
+    )
 
 
 def _combine(ground: Ground, things: Sequence[_Thing], count: int) -> dict[Combination, bool]:

@@ -74,7 +74,7 @@ class AutoencoderTask:
         painted = self.network.decode(hidden.mean + hidden.std * noise).sample
         divergence = 0.5 * (hidden.mean.float() ** 2 + hidden.var.float() - 1 - hidden.logvar.float()).mean()
         error = (painted - pixels).abs().float().mean()
-        edges = _edge_error(painted, pixels)
+        edges = edge_error(painted, pixels)
         total = error + 0.5 * edges + self._kl_weight * divergence
         return Loss(total, {"reconstruction": error, "edges": edges, "kl": divergence})
 
@@ -88,7 +88,8 @@ class AutoencoderTask:
         return lay_out([*to_images(pixels), *to_images(painted)], 8)
 
 
-def _edge_error(painted: Tensor, pixels: Tensor) -> Tensor:
+def edge_error(painted: Tensor, pixels: Tensor) -> Tensor:
+    """The absolute error of the differences between neighbouring pixels."""
     across = functional.l1_loss(painted[..., 1:] - painted[..., :-1], pixels[..., 1:] - pixels[..., :-1])
     down = functional.l1_loss(painted[..., 1:, :] - painted[..., :-1, :], pixels[..., 1:, :] - pixels[..., :-1, :])
     return (across + down).float()
