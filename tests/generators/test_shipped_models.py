@@ -11,7 +11,7 @@ from diffusers import DiffusionPipeline, StableDiffusionPipeline
 from PIL import Image
 
 from limner.bot.settings.model_sources import PRETRAINED
-from limner.generators.base import Finished
+from limner.generators.base import FIRST_BATCH, Finished
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.executor import Executor
 from limner.generators.training.doodle.pictograms import read_nouns, with_article
@@ -32,11 +32,12 @@ def painted() -> list[Image.Image]:
     executor = Executor({"doodle": card}, device="cpu", max_batch=len(ASKED))
     how = {"width": card.width, "height": card.height, "guidance_scale": card.guidance_scale}
     how |= {"num_inference_steps": card.num_inference_steps, "model": "doodle"}
-    for noun in ASKED:
-        executor.admit(noun, tiny_request(prompt=with_article(noun, noun), **how))
     images: dict[str, Image.Image] = {}
-    while len(images) < len(ASKED):
-        images |= {event.key: event.images[0] for event in executor.step() if isinstance(event, Finished)}
+    for at in range(0, len(ASKED), FIRST_BATCH):
+        for noun in ASKED[at : at + FIRST_BATCH]:
+            executor.admit(noun, tiny_request(prompt=with_article(noun, noun), **how))
+        while len(images) < len(ASKED[: at + FIRST_BATCH]):
+            images |= {event.key: event.images[0] for event in executor.step() if isinstance(event, Finished)}
     executor.close()
     return [images[noun] for noun in ASKED]
 

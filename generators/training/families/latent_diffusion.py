@@ -239,6 +239,7 @@ def paint_sheet(
 def save(pipe: StableDiffusionPipeline, folder: Path, card: dict[str, Any]) -> None:
     """Write a diffusers folder with Limner's own fields; leaves the pipeline in float16."""
     pipe.to(dtype=torch.float16)
-    pipe.vae.register_to_config(_name_or_path="")  # a path on this machine is not a part of the model
+    for part in (pipe.vae, pipe.unet):
+        part.register_to_config(_name_or_path="")  # a path on this machine is not a part of the model
     pipe.save_pretrained(folder)
     (folder / "limner.json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
