@@ -62,7 +62,7 @@ class StyleGenerator(nn.Module):
         widths = shape.widths
         self.words = nn.Linear(shape.words, shape.noise)
         style = 2 * shape.noise
-        self.mapping = _mapping(shape.mapping, style) if shape.mapping else None
+        self.mapping = _mapping(shape, style) if shape.mapping else None
         self._residual = shape.residual
         self.start = nn.Linear(style, widths[0] * COARSEST**2)
         self.levels = nn.ModuleList(
@@ -114,15 +114,18 @@ class StyleGenerator(nn.Module):
         return self.end(features).tanh()
 
 
-def _mapping(layers: int, width: int) -> nn.Sequential:
+def _mapping(shape: Shape, width: int) -> nn.Sequential:
     """From noise and words, of mean square 1, to a style of the same size.
 
-    By torch's own weights a style would hardly depend on noise after four layers; these keep its size (He 2015).
+    By torch's own weights a style would hardly depend on noise after four layers; these keep its size (He 2015). Where
+    noise and words are added to it, it begins at 0: the network learns as well as one without mapping then.
     """
-    linears = [nn.Linear(width, width) for _ in range(layers)]
+    linears = [nn.Linear(width, width) for _ in range(shape.mapping)]
     for linear in linears:
         nn.init.kaiming_normal_(linear.weight, a=SLOPE)
         nn.init.zeros_(linear.bias)
+    if shape.residual:
+        nn.init.zeros_(linears[-1].weight)
     return nn.Sequential(*(part for linear in linears for part in (linear, nn.LeakyReLU(SLOPE))))
 
 

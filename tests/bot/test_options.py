@@ -270,9 +270,9 @@ async def test_what_a_model_does_nothing_with_is_refused_unless_it_is_what_it_ha
 
 
 async def test_a_mix_that_cannot_be_is_refused_before_the_queue(settings: Settings) -> None:
-    async with open_app(settings.using(models=settings.models | {"gan": "pretrained:digits-gan"})) as app:
+    async with open_app(settings.using(models=settings.models | {"vae": "pretrained:digits-vae"})) as app:
         for text, sentence in (
-            ("seven --mix 3 --model gan", "The model gan cannot mix styles; leave out the option mix."),
+            ("seven --mix 3 --model vae", "The model vae cannot mix styles; leave out the option mix."),
             ("a fox --mix 3@4", "The model doodle mixes after layer 1 to 3; write one of these behind the @."),
             ("a fox --mix 3@0", "The model doodle mixes after layer 1 to 3; write one of these behind the @."),
             ("a fox --mix 9x2", "A grid of mixes has 1 to 5 rows and columns, such as 3x4."),
@@ -286,7 +286,7 @@ async def test_a_mix_that_cannot_be_is_refused_before_the_queue(settings: Settin
             await submit.imagine(app, asked("a fox --mix a blue boat"))
         job = await submit.imagine(app, asked("a fox --mix 3x4@1"))
         assert (job.generation.mix, job.samples) == (StyleMix(1, grid=(3, 4)), 19)
-        again = await submit.imagine(app, submit.remixed(app, job, "seven --model gan", "", user_id=0, where=OUTSIDE))
+        again = await submit.imagine(app, submit.remixed(app, job, "seven --model vae", "", user_id=0, where=OUTSIDE))
         assert again.generation.mix is None
 
 

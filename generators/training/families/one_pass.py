@@ -37,7 +37,7 @@ WARMUP = 0.2
 """Part of the training in which the weight of the VAE's divergence rises from 0 to 1 (Sønderby 2016)."""
 R1 = 1.0
 """Weight of the gradient penalty on real pictures (Mescheder 2018)."""
-MIXED = 0.9
+MIXED = 0.1
 """Share of a GAN's pictures that have two styles while it learns (Karras 2019, section 3.1)."""
 MAPPING = 4
 """Layers of a GAN's mapping network."""
