@@ -1,10 +1,11 @@
-"""`limner train lora --liked`: what a member, or the members of a server, liked, as pictures to learn from."""
+"""`limner train lora --liked`: what a member, or the members of a server, liked and did not, as pictures to learn."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -16,7 +17,7 @@ from limner.bot.storage import migrate
 from limner.bot.storage.history.taught_loras import PICTURES, LikedLora
 from limner.bot.storage.tables.models import Image, Job
 from limner.bot.translation import N_, _
-from limner.generators.training.families.liked_pictures import LikedPicture, forget_pictures, square_side, write_liked
+from limner.generators.training.families.liked_pictures import RatedPicture, forget_pictures, square_side, write_rated
 from limner.generators.weights import without_weights
 
 if TYPE_CHECKING:
@@ -56,14 +57,14 @@ class LikedTraining:
         side = square_side(arguments.card_of(arguments.model))
         return cls(settings, arguments.liked, lora, side, is_named=arguments.out is not None)
 
-    def gather(self) -> Path:
-        """Copy the pictures, and note whose they are; returns their folder.
+    def gather(self) -> tuple[Path, bool]:
+        """Copy the pictures, and note whose they are; returns their folder, and whether they are pairs (`write_rated`).
 
         Raises:
             SetupError: there are too few, or they are encrypted and no folder is named for copies.
         """
-        asyncio.run(self._gather())
-        return self._lora.folder / PICTURES
+        are_pairs = asyncio.run(self._gather())
+        return self._lora.folder / PICTURES, are_pairs
 
     def check(self) -> None:
         """Delete the copies, and the LoRA too if one of the members was erased meanwhile.
@@ -76,32 +77,33 @@ class LikedTraining:
             self._lora.delete()
             raise SetupError(_(ERASED))
 
-    async def _gather(self) -> None:
+    async def _gather(self) -> bool:
         await migrate.check(self._settings.url)
         async with open_app(self._settings) as app:
             if app.images.cipher.keys and not self._is_named:
                 raise SetupError(_(NEEDS_OUT))
-            liked = await liked_pictures(app, self._who)
-            if len(liked) < FEWEST:
-                raise SetupError(_(TOO_FEW, number=len(liked), who=self._who, fewest=FEWEST))
-            self._members = {job.user_id for job, _image, _likes in liked}
+            rated = await rated_pictures(app, self._who)
+            liked = sum(likes > 0 for _job, _image, likes in rated)
+            if liked < FEWEST:
+                raise SetupError(_(TOO_FEW, number=liked, who=self._who, fewest=FEWEST))
+            self._members = {job.user_id for job, _image, _likes in rated}
             await app.taught_loras.teach(self._lora, self._members)
-            pictures = (
-                LikedPicture(app.images.open(image.sha256), without_weights(job.prompt or job.idea), likes)
-                for job, image, likes in liked
-            )
-            write_liked(pictures, self._lora.folder / PICTURES, self._side)
+            pictures = [
+                RatedPicture(without_weights(job.prompt or job.idea), likes, partial(app.images.open, image.sha256))
+                for job, image, likes in rated
+            ]
+            return write_rated(pictures, self._lora.folder / PICTURES, self._side)
 
     async def _is_whole(self) -> bool:
         async with open_app(self._settings) as app:
             return await app.taught_loras.members(self._lora) >= self._members
 
 
-async def liked_pictures(app: App, who: int) -> list[tuple[Job, Image, int]]:
-    """The newest pictures that a member or the members of a server like more than not, with their likes.
+async def rated_pictures(app: App, who: int) -> list[tuple[Job, Image, int]]:
+    """The newest pictures that a member or the members of a server rate, with their likes less their dislikes.
 
     A face counts for all pictures of a request, a choice for the better picture and against the other one. Pictures
-    with an objection or without their file, and animations, are left out.
+    with as many likes as dislikes, with an objection or without their file, and animations, are left out.
     """
     jobs: dict[int, Job] = {}
     likes: Counter[tuple[int, int]] = Counter()
@@ -116,6 +118,6 @@ async def liked_pictures(app: App, who: int) -> list[tuple[Job, Image, int]]:
         for job in jobs.values()
         if not job.is_animation
         for image in job.images
-        if image.verdict is None and likes[job.id, image.position + 1] > 0 and app.images.path(image.sha256).is_file()
+        if image.verdict is None and likes[job.id, image.position + 1] and app.images.path(image.sha256).is_file()
     ]
     return sorted(found, key=lambda one: (one[0].id, one[1].position))[-MOST:]

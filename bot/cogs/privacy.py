@@ -45,7 +45,7 @@ LABELS = {
     "exports": N_("exports on their way to you: {number}"),
     "ratings": N_("ratings of your results: {number}"),
     "preferences": N_("choices between two pictures: {number}"),
-    "taught_loras": N_("LoRAs that have learnt from what you liked: {number}"),
+    "taught_loras": N_("LoRAs that have learnt from what you liked and disliked: {number}"),
     "rating_settings": N_("settings about ratings: {number}"),
     "reports": N_("requests that you reported: {number}"),
     "reviews": N_("requests that moderators looked at: {number}"),

@@ -123,7 +123,8 @@ def _taught(arguments: argparse.Namespace, recipe: LoRARecipe) -> Generator[LoRA
         once(forget_pictures, recipe.folder, PREFERRED)
     else:
         liked = arguments.liked_lora(arguments, recipe)
-        yield replace(recipe, pictures=once(liked.gather))
+        pictures, are_pairs = once(liked.gather)
+        yield replace(recipe, pictures=pictures, beta=BETA if are_pairs else None)
         once(liked.check)
 
 

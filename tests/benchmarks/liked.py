@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from random import Random
@@ -23,7 +24,7 @@ from limner.generators.training.doodle.scenes import SceneMaker
 from limner.generators.training.evaluation.measures import Figure, share
 from limner.generators.training.evaluation.painting import Painting
 from limner.generators.training.families.diffusion_dpo import BETA
-from limner.generators.training.families.liked_pictures import LikedPicture, square_side, write_liked, write_pairs
+from limner.generators.training.families.liked_pictures import RatedPicture, square_side, write_pairs, write_rated
 from limner.generators.training.families.lora import PLAN, LoRARecipe, train_lora
 from limner.generators.training.families.preferences import ChosenPair
 from limner.generators.training.kinds import PRETRAINED
@@ -36,8 +37,8 @@ TASTE = "warm colours"
 REQUESTS, MEMBERS = 50, 5
 """Requests of two pictures that are chosen between, and their members."""
 HELD_OUT = 40
-SAMPLES = 600
-"""Pictures to learn from in all; half as many pairs."""
+SAMPLES = 300
+"""Pairs to learn from in all."""
 DOODLE = str(PRETRAINED / "doodle")
 
 
@@ -73,7 +74,7 @@ def print_table(folder: Path) -> None:
         ("", "preferred to doodle's", "red less blue (0 to 255)", "own caption first", "nearness"),
         rows,
         f"{HELD_OUT} captions that no LoRA has learnt, from the same seeds; in brackets 95 % intervals. "
-        f"Learnt: {SAMPLES} pictures, or {SAMPLES // 2} pairs.",
+        f"Learnt: {SAMPLES} pairs each.",
     )
 
 
@@ -102,7 +103,7 @@ def choices(folder: Path, words: Sequence[str]) -> list[Chosen]:
 
 
 def learn_liked(folder: Path, chosen: Sequence[Chosen]) -> str:
-    """A LoRA of the pictures that are chosen, with a face too for those above the middle of all."""
+    """A LoRA of what is chosen and what is not; each picture also has a face, a good one above the middle of all."""
     worth = {file: liking(TASTE, Image.open(file)) for one in chosen for file in one[1:]}
     middle = float(np.median([*worth.values()]))
     likes = {file: (1 if worth[file] > middle else -1) for file in worth}
@@ -110,9 +111,10 @@ def learn_liked(folder: Path, chosen: Sequence[Chosen]) -> str:
         likes[one.better] += 1
         likes[one.worse] -= 1
     words = {file: one.words for one in chosen for file in one[1:]}
-    liked = (LikedPicture(Image.open(file), words[file], count) for file, count in likes.items() if count > 0)
-    write_liked(liked, folder / "liked", square_side(card()))
-    return _learn(LoRARecipe(model=DOODLE, pictures=folder / "liked", folder=folder, fits_rate=True), SAMPLES)
+    rated = [RatedPicture(words[file], count, partial(Image.open, file)) for file, count in likes.items() if count]
+    write_rated(rated, folder / "liked", square_side(card()))
+    recipe = LoRARecipe(model=DOODLE, pictures=folder / "liked", folder=folder, fits_rate=True, beta=BETA)
+    return _learn(recipe)
 
 
 def learn_pairs(folder: Path, chosen: Sequence[Chosen]) -> str:
@@ -121,11 +123,11 @@ def learn_pairs(folder: Path, chosen: Sequence[Chosen]) -> str:
     write_pairs(pairs, folder / "pairs", square_side(card()))
     pictures = folder / "pairs"
     recipe = LoRARecipe(model=DOODLE, pictures=pictures, folder=folder, fits_rate=True, beta=BETA)
-    return _learn(recipe, SAMPLES // 2)
+    return _learn(recipe)
 
 
-def _learn(recipe: LoRARecipe, samples: int) -> str:
-    return str(train_lora(replace(recipe, plan=replace(PLAN, samples=samples)), processes=1))
+def _learn(recipe: LoRARecipe) -> str:
+    return str(train_lora(replace(recipe, plan=replace(PLAN, samples=SAMPLES)), processes=1))
 
 
 def painted(folder: Path, words: Sequence[str], lora: str = "") -> list[Image.Image]:

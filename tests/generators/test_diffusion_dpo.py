@@ -1,18 +1,23 @@
 # pyright: basic, reportPrivateImportUsage=false, reportArgumentType=false, reportOptionalMemberAccess=false
 """A LoRA by preferences: it begins at the model without it, and moves only towards what is preferred."""
 
+import json
 import math
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
 
 from limner.bot.cli.arguments import build_parser
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.training.errors import TrainingError
 from limner.generators.training.families.diffusion_dpo import BETA
-from limner.generators.training.families.liked_pictures import write_pairs
+from limner.generators.training.families.liked_pictures import RatedPicture, contrasts, write_pairs, write_rated
 from limner.generators.training.families.lora import WEIGHTS, LoRARecipe, train_lora
 from limner.generators.training.families.preferences import read_preferences
 from limner.generators.training.losses import LOSSES
@@ -71,3 +76,33 @@ def test_a_command_names_one_thing_to_learn_from(tmp_path: Path) -> None:
     few = write(tmp_path / "pairs", members=3, each=20)
     with pytest.raises(TrainingError, match=r"^60 choices of 3 members are too few"):
         command(tmp_path, "lora", "doodle", "--pairs", str(few))
+
+
+RATINGS = st.lists(
+    st.tuples(st.sampled_from(("a cow", "a cat", "a car")), st.integers(-3, 3).filter(bool)), max_size=20
+)
+
+
+@given(RATINGS)
+def test_what_is_liked_is_paired_with_what_is_not_of_its_own_words_first(rated: list[tuple[str, int]]):
+    pairs = contrasts([RatedPicture(words, likes, lambda: Image.new("RGB", (8, 8))) for words, likes in rated])
+    liked, not_liked = Counter(pair[0] for pair in pairs), Counter(pair[1] for pair in pairs)
+    assert all(rated[number][1] > 0 for number in liked)
+    assert all(rated[number][1] < 0 for number in not_liked)
+    if {likes > 0 for _words, likes in rated} != {True, False}:
+        assert pairs == []
+        return
+    assert all((liked if likes > 0 else not_liked)[number] >= abs(likes) for number, (_, likes) in enumerate(rated))
+    many = {sign: Counter[str]() for sign in (1, -1)}
+    for words, likes in rated:
+        many[1 if likes > 0 else -1][words] += abs(likes)
+    same = sum(rated[one][0] == rated[other][0] for one, other in pairs)
+    assert same >= (many[1] & many[-1]).total()
+    assert len(pairs) == max(many[1].total(), many[-1].total())
+
+
+def test_likes_alone_are_weights(tmp_path: Path) -> None:
+    pictures = [RatedPicture("a cow", likes, lambda: Image.new("RGB", (24, 16))) for likes in (1, 2)]
+    assert not write_rated(pictures, tmp_path / "liked", 16)
+    rows = [json.loads(line) for line in (tmp_path / "liked" / "metadata.jsonl").read_text().splitlines()]
+    assert [row["loss_weight"] for row in rows] == [pytest.approx(math.e), pytest.approx(math.e**2)]

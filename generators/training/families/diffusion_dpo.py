@@ -26,7 +26,7 @@ BETA = 2000.0
 
 
 class PreferenceTask(DiffusionTask):
-    """Learns from pairs: latent 2n is preferred to latent 2n + 1, which has the same caption.
+    """Learns from pairs: latent 2n is preferred to latent 2n + 1, which usually has the same caption.
 
     The loss is that of Diffusion-DPO (https://arxiv.org/abs/2311.12908, equation 14), in the form of the pipeline's own
     objective: noise, velocity, or flow (https://arxiv.org/abs/2501.13918). Both pictures of a pair get the same noise
