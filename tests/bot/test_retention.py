@@ -152,8 +152,9 @@ async def test_a_flood_of_refusals_ends_in_no_more_rows(app: App, monkeypatch: p
     await app.filters.add(SERVER, "badger", MODERATOR)
     outcomes: list[type[Exception]] = []
     for number in range(5):
+        new = new_job(f"badger {number}", model="doodle", guild_id=SERVER)
         with pytest.raises((Refused, QueueFull)) as told:
-            await submit(app, new_job(f"badger {number}", model="doodle", guild_id=SERVER))
+            await submit(app, replace(new, request=replace(new.request, width=256, height=256)))
         outcomes.append(told.type)
     assert outcomes == [Refused] * 3 + [QueueFull] * 2
     assert await ideas(app.database) == ["badger 0", "badger 1", "badger 2"]

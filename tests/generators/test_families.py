@@ -107,6 +107,13 @@ def assert_stock(family: str, folder: Path, request: GenerationRequest, left: Ev
         assert np.abs(np.asarray(image, dtype=int) - expected).max() <= 2, request
 
 
+def enlarged(pictures: dict[str, str], folder: Path) -> dict[str, str]:
+    """The same pictures with twice the side."""
+    for name, file in pictures.items():
+        Image.open(file).resize((2 * SIDE, 2 * SIDE)).save(folder / f"{name}.png")
+    return {name: str(folder / f"{name}.png") for name in pictures}
+
+
 def asks(family: str, pictures: dict[str, str]) -> st.SearchStrategy[GenerationRequest]:
     """Requests of all kinds that the family paints."""
     unet = not family.startswith(("sd3", "flux"))
@@ -173,9 +180,13 @@ def test_requests_of_all_kinds_share_a_batch(family: str, family_folder: MakeFol
     check_arrivals(family, folder, arriving)
 
 
-def test_latents_with_other_channels_than_stable_diffusions_are_inpainted(pictures: dict[str, str]):
+def test_latents_with_other_channels_than_stable_diffusions_are_inpainted(pictures: dict[str, str], tmp_path: Path):
+    pictures = enlarged(pictures, tmp_path)
     picture = {"init_image": pictures["init_image"], "strength": 0.7}
-    arriving = [(tick, tiny_request(num_inference_steps=4, **kind)) for tick, kind in enumerate((pictures, picture))]
+    arriving = [
+        (tick, tiny_request(num_inference_steps=4, width=2 * SIDE, height=2 * SIDE, **kind))
+        for tick, kind in enumerate((pictures, picture))
+    ]
     check_arrivals("doodle", DOODLE, arriving)
 
 
@@ -196,21 +207,23 @@ def test_one_call_of_the_denoiser_serves_all_kinds(family: str, family_folder: M
 
 @pytest.mark.slow
 @pytest.mark.parametrize("family", [*FAMILIES, "doodle"])
-def test_every_sampler_on_the_card(family: str, family_folder: MakeFolder, pictures: dict[str, str]):
+def test_every_sampler_on_the_card(family: str, family_folder: MakeFolder, pictures: dict[str, str], tmp_path: Path):
     """Alone, and in a full batch that is joined at later steps."""
-    folder = DOODLE if family == "doodle" else family_folder(family)
+    folder, side = (DOODLE, 2 * SIDE) if family == "doodle" else (family_folder(family), SIDE)
+    pictures = enlarged(pictures, tmp_path) if family == "doodle" else pictures
     picture = {"init_image": pictures["init_image"], "strength": 0.5}
     known = {"sd1_inpainting": [pictures], "sdxl_refiner": [picture]}
     kinds = known.get(family, [{}, picture, pictures])
     wanted = [
-        tiny_request(scheduler=name, num_inference_steps=6, seed=seed, **kind)
+        tiny_request(scheduler=name, num_inference_steps=6, seed=seed, width=side, height=side, **kind)
         for seed, name in enumerate(ModelCard.read("m", str(folder)).samplers)
         for kind in kinds
     ]
     for request in wanted:
         check_arrivals(family, folder, [(0, request)])
-    for start in range(0, len(wanted), 8):
-        check_arrivals(family, folder, [(i % 5, request) for i, request in enumerate(wanted[start : start + 8])])
+    room = 8 * SIDE**2 // side**2
+    for start in range(0, len(wanted), room):
+        check_arrivals(family, folder, [(i % 5, request) for i, request in enumerate(wanted[start : start + room])])
 
 
 def test_a_picture_of_another_shape_is_fitted(family_folder: MakeFolder, pictures: dict[str, str], tmp_path: Path):

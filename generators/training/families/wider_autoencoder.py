@@ -16,6 +16,7 @@ from PIL import Image
 from torch import nn
 from torch.nn import functional
 
+from limner.generators.loading import loading
 from limner.generators.training.curves import lay_out
 from limner.generators.training.data.picture_folder import PictureFolder, to_images
 from limner.generators.training.families.autoencoder import build_autoencoder, edge_error, fidelity
@@ -25,6 +26,7 @@ from limner.generators.training.plan import Loss, Plan
 from limner.generators.training.processes import own_device, quick_precision
 
 
+@loading()
 @torch.no_grad()
 def widen(old: AutoencoderKL) -> AutoencoderKL:
     """An autoencoder for twice the side that starts as the old one between a halving and a doubling.
