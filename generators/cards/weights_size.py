@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from limner.generators.cards.model_files import default_weights, read_header
+from limner.generators.cards.model_files import default_weights, named_parts, read_header
+from limner.generators.text_files import BadText, read_json
 
 FLOATS = frozenset({"F64", "F32", "F16", "BF16"})
 """Number formats of safetensors that become the one that a model is loaded in; others stay as they are."""
@@ -20,16 +21,18 @@ def weights_bytes(source: Path, itemsize: int) -> int:
         source: the folder or the file.
         itemsize: bytes of a number in the format that the model is loaded in.
     """
-    return sum(_bytes(file, itemsize) for file in _files(source))
+    try:
+        return sum(_bytes(file, itemsize) for file in _files(source))
+    except BadText:
+        return 0
 
 
 def _files(source: Path) -> Iterator[Path]:
     if source.is_file():
         yield source
         return
-    for part in source.iterdir():
-        if part.is_dir():
-            yield from default_weights(part)  # a variant of them has as many numbers
+    for name in named_parts(read_json(source / "model_index.json")):  # a folder that it does not name is not loaded
+        yield from default_weights(source / name)  # a variant of them has as many numbers
 
 
 def _bytes(file: Path, itemsize: int) -> int:

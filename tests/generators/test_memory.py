@@ -209,11 +209,14 @@ def test_a_model_larger_than_the_memory_is_refused_before_it_is_read_and_others_
     large = shutil.copytree(tiny, tmp_path / "large")
     (weights,) = (large / "unet").glob("*.safetensors")
     declare(weights, 5 * 10**11)
-    cards = {name: ModelCard.read(name, str(source)) for name, source in (("large", large), ("tiny", tiny))}
+    small = shutil.copytree(tiny, tmp_path / "small")
+    (small / "unet_of_before").mkdir()  # no part of the model
+    declare(small / "unet_of_before" / weights.name, 5 * 10**11)
+    cards = {name: ModelCard.read(name, str(source)) for name, source in (("large", large), ("small", small))}
     executor = Executor(cards, device="cpu")
     with pytest.raises(TooLarge, match=r"^This model takes 2000\.\d GB of memory, and \d+\.\d GB are free here; "):
         executor.admit("a", tiny_request(model="large"))
-    executor.admit("b", tiny_request(model="tiny"))
+    executor.admit("b", tiny_request(model="small"))
     while executor.in_flight == {"b"}:
         events = executor.step()
     assert [type(event) for event in events if event.key == "b"][-1] is Finished
