@@ -79,16 +79,15 @@ class StyleGenerator(nn.Module):
         words = functional.normalize(self.words(words)) * noise.shape[1] ** 0.5
         if self.mapping is None:
             return torch.cat([noise * truncation, words], 1)
-        styles = self._mapped(torch.cat([noise, words], 1))
+        styles = self._mapped(self.mapping, torch.cat([noise, words], 1))
         if truncation == 1:
             return styles
         draws = torch.randn(AVERAGED, noise.shape[1], generator=torch.Generator().manual_seed(0)).to(noise)
         every = torch.cat([draws.repeat(len(words), 1), words.repeat_interleave(AVERAGED, 0)], 1)
-        return torch.lerp(self._mapped(every).view(len(words), AVERAGED, -1).mean(1), styles, truncation)
+        return torch.lerp(self._mapped(self.mapping, every).view(len(words), AVERAGED, -1).mean(1), styles, truncation)
 
-    def _mapped(self, latents: Tensor) -> Tensor:
-        assert self.mapping  # noqa: S101 - callers look
-        return self.mapping(latents) + latents if self._residual else self.mapping(latents)
+    def _mapped(self, mapping: nn.Module, latents: Tensor) -> Tensor:
+        return mapping(latents) + latents if self._residual else mapping(latents)
 
     def mixed(self, coarse: Tensor, fine: Tensor, layers: Tensor | int) -> Tensor:
         """Two styles (count, 2 * noise) -> a style for each level: the first ``layers`` have the coarse one.
