@@ -145,6 +145,7 @@ def gan_task(toys: PictureFolder) -> GANTask:
     return GANTask(StyleGenerator(shape), Critic(shape), data)
 
 
+@pytest.mark.slow
 def test_a_gan_resumes_with_its_probability(toys: PictureFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(adaptive_augmentation, "RISE", 60)
     monkeypatch.setattr(adaptive_augmentation, "TARGET", -2.0)  # so that it rises at once

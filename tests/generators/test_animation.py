@@ -159,7 +159,7 @@ def test_parts_of_the_prompts_and_seeds_make_the_keys():
     assert (request.steps, request.pixels) == (24, 256)
 
 
-@pytest.mark.parametrize("sampler", [None, "euler_a"])
+@pytest.mark.parametrize("sampler", [None, pytest.param("euler_a", marks=pytest.mark.slow)])
 def test_frames_at_keys_are_the_keys_pictures_and_neighbours_are_untouched(tiny: Path, sampler: str | None):
     single = tiny_request(prompt="a red fox", guidance_scale=40.0, seed=3, scheduler=sampler)
     other = replace(single, prompt="a blue boat", seed=5)
@@ -178,7 +178,9 @@ def test_frames_at_keys_are_the_keys_pictures_and_neighbours_are_untouched(tiny:
     assert max(ways) < apart(frames[0], frames[-1])
 
 
-@pytest.mark.parametrize("family", ["sdxl", "sd3", pytest.param("flux_dev", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "family", ["sd3", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sdxl", "flux_dev"))]
+)
 def test_families_walk_between_words(family: str, family_folder: Callable[[str], Path]):
     it = executor(family_folder(family))
     single = tiny_request(prompt="a red fox", guidance_scale=40.0, seed=3)
@@ -234,6 +236,7 @@ def test_a_model_that_cannot_paint_between_two_pictures_says_so(tiny: Path, tmp_
     assert it.in_flight == set()
 
 
+@pytest.mark.slow
 def test_frames_are_compared_by_what_the_look_says_and_by_pixels_if_it_fails(tiny: Path):
     looked: list[Image.Image] = []
 

@@ -254,6 +254,7 @@ def test_a_size_that_runs_out_of_memory_is_not_begun_with_again(tiny: Path, tmp_
     assert painter._batch.samples == Measured(file).get("batch", key) == 4
 
 
+@pytest.mark.slow
 def test_a_number_in_the_settings_is_the_most(tiny: Path, tmp_path: Path, clock: list[float]):
     painter, rows = load(tiny, tmp_path / "measured.json", clock, max_batch=3)
     paint(painter, 12)
@@ -262,7 +263,14 @@ def test_a_number_in_the_settings_is_the_most(tiny: Path, tmp_path: Path, clock:
     assert (kept[0].endswith("at most 3"), kept[1]) == (True, painter._batch.samples)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"batch": 3}', '{"batch": {"k": -1}}', '{"batch": {"k": "8"}}', "\0"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        '{"batch": {"k": -1}}',
+        *(pytest.param(text, marks=pytest.mark.slow) for text in ("[]", '{"batch": 3}', '{"batch": {"k": "8"}}', "\0")),
+    ],
+)
 def test_a_broken_file_counts_as_empty_and_is_written_again(
     tiny: Path, tmp_path: Path, clock: list[float], text: str, monkeypatch: pytest.MonkeyPatch
 ):

@@ -227,7 +227,7 @@ def test_what_cannot_be_loaded_is_known_from_its_header(name: str, content: obje
     [
         ("model_index.json", {"_class_name": 3}, "model_index.json is missing, or lacks"),
         ("model_index.json", {"_class_name": "FooPipeline"}, "diffusers knows no pipeline 'FooPipeline'"),
-        ("model_index.json", {"vae": []}, "model_index.json is missing, or lacks"),
+        pytest.param("model_index.json", {"vae": []}, "model_index.json is missing, or lacks", marks=pytest.mark.slow),
         ("model_index.json", {"vae": ["os", "system"]}, "model_index.json is missing, or lacks"),
         ("scheduler/scheduler_config.json", {"_class_name": ""}, "scheduler_config.json is missing, or lacks"),
         ("unet/config.json", {"block_out_channels": 8}, "config.json is missing, or lacks"),
@@ -250,6 +250,7 @@ def test_a_configuration_beside_a_file_that_cannot_be_used_is_named(
         painted(file)
 
 
+@pytest.mark.slow
 def test_a_published_configuration_may_name_parts_that_no_checkpoint_has(sd1: Path, tmp_path: Path):
     """As Stable Diffusion 1.5 names its safety checker."""
     file = write_checkpoint(sd1, tmp_path / "mine.safetensors")
@@ -300,6 +301,7 @@ def shapes(tensors: dict[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
     return {name: tuple(tensor.shape) for name, tensor in tensors.items()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family", ["sdxl", *(pytest.param(name, marks=pytest.mark.slow) for name in KNOWN if name != "sdxl")]
 )

@@ -152,7 +152,10 @@ def raise_out_of_memory_above(generator: DiffusionGenerator, rows: int, sizes: l
     generator._pipelines.loaded.unet.register_forward_pre_hook(hook)
 
 
-@pytest.mark.parametrize("scheduler", SAMPLERS)
+@pytest.mark.parametrize(
+    "scheduler",
+    [pytest.param(name, marks=[pytest.mark.slow] * (name not in ("euler_a", "heun"))) for name in SAMPLERS],
+)
 @pytest.mark.parametrize("family", ["tiny", pytest.param("tiny_xl", marks=pytest.mark.slow)])
 def test_alone_and_in_a_full_batch(family: str, scheduler: str, request: pytest.FixtureRequest):
     folder, generator = request.getfixturevalue(family), request.getfixturevalue(f"{family}_generator")
@@ -177,6 +180,7 @@ def test_image_i_of_a_request_can_be_had_again_alone(tiny_generator: DiffusionGe
     assert_same_pictures(second, [np.asarray(both.images[1], dtype=int)])
 
 
+@pytest.mark.slow
 def test_a_distilled_model_reads_guidance_as_a_condition(tmp_path: Path, tiny: Path):
     pipe = StableDiffusionPipeline.from_pretrained(tiny)
     torch.manual_seed(0)
@@ -186,6 +190,7 @@ def test_a_distilled_model_reads_guidance_as_a_condition(tmp_path: Path, tiny: P
     assert_same_pictures(paint_alone(load(tmp_path), wanted), stock_images(tmp_path, wanted))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joins_at", [pytest.param(None, marks=pytest.mark.slow), 3])
 def test_the_shipped_model_paints_the_stock_picture(joins_at: int | None):
     generator = load(DOODLE)
@@ -195,8 +200,8 @@ def test_the_shipped_model_paints_the_stock_picture(joins_at: int | None):
     assert_same_pictures(paint(generator, arrivals)["it"], stock_images(DOODLE, wanted))
 
 
-def test_loading_and_painting_tell_the_user_nothing(capfd: pytest.CaptureFixture[str]):
-    paint_alone(load(DOODLE), tiny_request(prompt="a cat " * 30, width=128, height=128, num_inference_steps=1))
+def test_loading_and_painting_tell_the_user_nothing(tiny: Path, capfd: pytest.CaptureFixture[str]):
+    paint_alone(load(tiny), tiny_request(prompt="a cat " * 30, num_inference_steps=1))
     assert capfd.readouterr() == ("", "")
 
 
@@ -377,6 +382,7 @@ def unknown_pipeline(tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> Pa
     return folder
 
 
+@pytest.mark.slow
 def test_an_unknown_pipeline_is_called_as_a_whole(unknown_pipeline: Path):
     generator = load(unknown_pipeline)
     first, second = tiny_request(num_images_per_prompt=2), tiny_request(seed=1)
@@ -459,6 +465,7 @@ def test_previews_come_only_if_asked_for_and_not_too_often(tiny: Path):
         assert all(event.image.size[0] == 128 for event in previews)
 
 
+@pytest.mark.slow
 def test_the_last_rungs_keep_models_and_then_layers_in_main_memory_and_paint_the_same(tiny: Path):
     """Both memories are the same one here."""
     generator, wanted = load(tiny), tiny_request(num_images_per_prompt=2)

@@ -36,6 +36,7 @@ def recipe(tiny: Path, tmp_path: Path) -> LoRARecipe:
     return LoRARecipe(model=str(tiny), rank=2, plan=PLAN, beta=BETA, **folders)
 
 
+@pytest.mark.slow
 def test_the_margin_grows_from_nothing_to_what_is_preferred(recipe: LoRARecipe) -> None:
     assert train_lora(recipe, processes=1) == recipe.folder / WEIGHTS
     loss, margin, right = losses(recipe)
@@ -45,6 +46,7 @@ def test_the_margin_grows_from_nothing_to_what_is_preferred(recipe: LoRARecipe) 
     assert right[-5:].mean() > 0.9
 
 
+@pytest.mark.slow
 def test_two_equal_pictures_prefer_nothing_however_the_model_changes(recipe: LoRARecipe) -> None:
     """Both pictures of a pair are asked about with the same noise and words at the same timestep."""
     pairs = read_preferences(recipe.folder.parent / "pairs" / "pairs.jsonl").pairs

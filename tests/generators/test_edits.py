@@ -83,6 +83,7 @@ def test_alone_in_a_full_batch_and_joined(
         assert_edited(folder, request, left)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", ["InstructPix2Pix", *SLOW])
 def test_skipped_steps_are_those_of_the_stock_loop(
     family: str, folder_of: Callable[[str], Path], given: list[str], monkeypatch: pytest.MonkeyPatch

@@ -71,6 +71,7 @@ def test_distances_grow_with_the_difference():
     assert kernel == [measures.kernel_distance(points(), points(mean=mean)).value for mean in (0.0, 0.5, 2.0)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("distance", [measures.frechet_distance, measures.kernel_distance])
 def test_an_interval_is_as_wide_as_other_pictures_would_make_it(distance: Callable[..., measures.Figure]):
     random = np.random.default_rng(2)
@@ -211,6 +212,7 @@ def test_all_figures_of_a_model_and_its_sheet(
         assert sheet.width > 6 * card.width
 
 
+@pytest.mark.slow
 def test_only_the_pictures_to_test_with_are_compared_with(
     tiny: Path, tiny_image_text: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ):

@@ -145,20 +145,14 @@ def check_arrivals(family: str, folder: Path, arriving: list[tuple[int, Generati
         assert_stock(family, folder, request, left)
 
 
-def random_arrivals(examples: int) -> Callable:
-    """A test of this many patterns of up to five requests that join at random steps."""
-
-    @settings(max_examples=examples, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-    @given(data=st.data())
-    def test(family: str, data: st.DataObject, family_folder: MakeFolder, pictures: dict[str, str]) -> None:
-        arriving = data.draw(st.lists(st.tuples(st.integers(0, 6), asks(family, pictures)), min_size=1, max_size=5))
-        check_arrivals(family, family_folder(family), arriving)
-
-    return test
-
-
-test_random_arrivals = pytest.mark.parametrize("family", ["flux_dev"])(random_arrivals(3))
-test_many_random_arrivals = pytest.mark.slow(pytest.mark.parametrize("family", FAMILIES)(random_arrivals(60)))
+@pytest.mark.slow
+@pytest.mark.parametrize("family", FAMILIES)
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_random_arrivals(family: str, data: st.DataObject, family_folder: MakeFolder, pictures: dict[str, str]) -> None:
+    """Up to five requests that join at random steps."""
+    arriving = data.draw(st.lists(st.tuples(st.integers(0, 6), asks(family, pictures)), min_size=1, max_size=5))
+    check_arrivals(family, family_folder(family), arriving)
 
 
 @pytest.mark.parametrize(

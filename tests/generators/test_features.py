@@ -143,6 +143,7 @@ def test_what_a_person_sees_at_once_is_farther_than_other_real_pictures(few: Lad
     few.check([LADDERS[name][1], LADDERS[name][-1]])
 
 
+@pytest.mark.slow
 def test_colours_are_seen_where_all_real_pictures_are_grey(own: OwnFeatures, scenes: Scenes):
     coloured = scenes(0, 60)
     grey, other = ([image.convert("L") for image in images] for images in (coloured, scenes(60, 120)))

@@ -100,6 +100,7 @@ def test_it_is_what_diffusers_shows_for_switching_guidance_off(family_folder: Ca
     assert_same(left, [np.asarray(image, dtype=int)])
 
 
+@pytest.mark.slow
 def test_with_step_skipping_and_new_words(family_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
     """A change of the prompt and its replay give the same picture; skipping begins anew where guidance does or ends."""
     monkeypatch.setitem(step_skipping.LIMITS, SkipRule.TEACACHE, np.inf)

@@ -111,6 +111,7 @@ def test_a_resumed_run_equals_an_unbroken_one(tmp_path: Path):
     assert [loss for _, loss in resumed.losses] == pytest.approx([loss for _, loss in unbroken.losses], abs=1e-6)
 
 
+@pytest.mark.slow
 def test_a_model_that_has_learnt_more_gets_a_captioner_of_its_own(tiny_image_text: Path, tmp_path: Path):
     folder = Path(shutil.copytree(tiny_image_text.parent, tmp_path / "more"))
     model: Any = VisionTextDualEncoderModel.from_pretrained(folder / "image-text")

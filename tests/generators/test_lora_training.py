@@ -82,6 +82,7 @@ def read_plan(folder: Path) -> str:
         return file.metadata()["training"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["tiny", pytest.param("tiny_xl", marks=pytest.mark.slow)])
 def test_gradients_that_are_computed_again_are_the_same(
     kind: str, tmp_path: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

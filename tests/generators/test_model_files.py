@@ -130,7 +130,11 @@ def test_no_file_is_taken_for_weights_or_makes_the_look_fail(
 
 
 @pytest.mark.parametrize(
-    "path", ["model_index.json", "scheduler/scheduler_config.json", "unet/config.json", "vae/config.json"]
+    "path",
+    [
+        *("model_index.json", "scheduler/scheduler_config.json", "vae/config.json"),
+        pytest.param("unet/config.json", marks=pytest.mark.slow),
+    ],
 )
 def test_no_odd_value_in_a_configuration_makes_the_look_fail(model: Path, path: str):
     told = json.loads((model / path).read_text())

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.xdist_group("one_pass")  # they share what takes long t
 GENERATOR_CLASSES: dict[str, Any] = {"vae": VAEGenerator, "gan": GANGenerator}
 
 
-@pytest.fixture(scope="module", params=["vae", "gan"])
+@pytest.fixture(scope="module", params=["vae", pytest.param("gan", marks=pytest.mark.slow)])
 def recipe(request: pytest.FixtureRequest, tiny: Path, tmp_path_factory: pytest.TempPathFactory) -> OnePassRecipe:
     """A model that has seen squares for a second or two, its words read by the tiny pipeline's text encoder."""
     folder = tmp_path_factory.mktemp(request.param)
@@ -241,6 +241,7 @@ def test_pictures_of_a_side_that_is_no_power_of_two_are_refused(recipe: OnePassR
         )
 
 
+@pytest.mark.slow
 def test_pictures_that_follow_the_image_text_model_are_read_as_their_captions(tiny_image_text: Path):
     texts = ["a red square", "a green square"]
     model = FolderImageTextModel.load(str(tiny_image_text))
@@ -257,6 +258,7 @@ def test_pictures_that_follow_the_image_text_model_are_read_as_their_captions(ti
     assert np.abs(model.features(fitted) - model.look(pixels.detach()).numpy()).max() < 0.05
 
 
+@pytest.mark.slow
 def test_a_gan_learns_from_what_an_image_text_model_sees(tiny_image_text: Path, tiny: Path, tmp_path: Path):
     write_squares(tmp_path / "toys", 12, 8, ("red", "green"))
     plan = {"family": "gan", "pictures": tmp_path / "toys", "words": str(tiny), "width": 8, "noise": 8}

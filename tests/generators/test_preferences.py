@@ -36,6 +36,7 @@ def train(pairs: Path, out: Path, model: Path) -> None:
     preference_kinds.preferences(argparse.Namespace(pairs=pairs, out=out, image_text_source=str(model)))
 
 
+@pytest.mark.slow
 def test_a_taste_is_learnt_and_known_of_people_who_were_kept_back(
     tmp_path: Path, tiny_image_text: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

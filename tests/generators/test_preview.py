@@ -58,7 +58,7 @@ def test_half_way_a_preview_of_the_shipped_model_looks_like_its_picture(doodle: 
     assert likeness(*previews) < 0.6
 
 
-@pytest.mark.parametrize("channels", [4, 16])
+@pytest.mark.parametrize("channels", [4, pytest.param(16, marks=pytest.mark.slow)])
 def test_any_vae_will_do(channels: int, tiny: Path):
     pipe = DiffusionPipeline.from_pretrained(tiny, dtype=torch.float32)
     torch.manual_seed(0)

@@ -27,7 +27,7 @@ def count_encodings(generator: DiffusionGenerator) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "family", ["sd1", *(pytest.param(family, marks=pytest.mark.slow) for family in ("sdxl", "sd3")), "flux_dev"]
+    "family", ["sd1", *(pytest.param(family, marks=pytest.mark.slow) for family in ("sdxl", "sd3", "flux_dev"))]
 )
 def test_the_same_prompt_again_runs_no_text_encoder(family: str, family_folder: Callable[[str], Path]):
     folder = family_folder(family)

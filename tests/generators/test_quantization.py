@@ -60,7 +60,9 @@ def test_of_newer_families_too(family: str, tmp_path: Path):
         assert_near(folder, kind)
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", ["nf4", pytest.param("int8", marks=pytest.mark.slow), pytest.param("fp8", marks=pytest.mark.slow)]
+)
 def test_a_lora_counts_on_weights_in_fewer_bits(kind: str, tiny: Path, tmp_path: Path):
     file = write_tiny_lora(tiny, tmp_path / "ink.safetensors", 1)
     card = replace(ModelCard.read("tiny", str(tiny)), loras={"ink": file}, quantize=kind)

@@ -90,6 +90,7 @@ async def test_the_better_expansion_is_chosen_among_what_the_guard_let_through(t
         ExpansionRanker.load(tmp_path)
 
 
+@pytest.mark.slow
 def test_expansions_are_painted_and_read_once(tiny: Path, tiny_image_text: Path, tmp_path: Path) -> None:
     painting = Painting(ModelCard.read("tiny", str(tiny)), device="cpu")
     model = FolderImageTextModel.load(str(tiny_image_text))

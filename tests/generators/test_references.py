@@ -152,7 +152,7 @@ FILES = {
 DAMAGED = [(role, file) for role, files in FILES.items() for file in files]
 
 
-@pytest.mark.parametrize("damage", [gone, cut])
+@pytest.mark.parametrize("damage", [gone, pytest.param(cut, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("role", "file"), DAMAGED)
 def test_files_that_vanish_after_they_were_read_cost_their_own_request_a_sentence(
     role: Role, file: str, damage: Callable[[Path], None], own: Model, tmp_path: Path
@@ -234,6 +234,7 @@ def test_an_adapter_in_blocks_that_the_denoiser_lacks_is_not_offered(case: str, 
     assert list(card.adapters) == ["subject", "blend"]
 
 
+@pytest.mark.slow
 def test_blocks_of_a_role_without_an_adapter_are_named(own: Model, tmp_path: Path) -> None:
     card = with_blocks(own, tmp_path, {"styel": 0.5, "subject": {"up": [1.0, 0.5], "mid": [0.2]}, "blend": {"down": 1}})
     assert [fault.what for fault in card.reference_faults] == [

@@ -107,7 +107,7 @@ def assert_same(left: Event, expected: list[np.ndarray]) -> None:
         assert np.abs(np.asarray(image, dtype=int) - want).max() <= 2
 
 
-QUICK = [("sd1", "words"), ("sdxl", "part"), ("flux_dev", "words")]
+QUICK = [("sd1", "words")]
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,14 @@ def stop(noted: list[torch.Tensor]) -> Callable[..., dict[str, Any]]:
     return at_step_end
 
 
-@pytest.mark.parametrize(("family", "kind"), [("sd1", "words"), ("sdxl", "picture"), ("flux_dev", "words")])
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [
+        ("sd1", "words"),
+        pytest.param("sdxl", "picture", marks=pytest.mark.slow),
+        pytest.param("flux_dev", "words", marks=pytest.mark.slow),
+    ],
+)
 def test_an_early_end_shows_the_predicted_picture(
     family: str, kind: str, family_folder: MakeFolder, pictures: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ):
@@ -174,7 +181,9 @@ def test_an_early_end_shows_the_predicted_picture(
     assert_same(paint(generator, again, lambda _: None, [])["0"], expected)
 
 
-@pytest.mark.parametrize("family", ["sd1", "sd1_inpainting", "sd3", "flux_dev"])
+@pytest.mark.parametrize(
+    "family", ["sd1", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sd1_inpainting", "sd3", "flux_dev"))]
+)
 def test_an_early_end_leaves_what_is_outside_the_mask(family: str, family_folder: MakeFolder, pictures: dict[str, str]):
     """As far as the family's whole loop does: the latents there are the picture's, and only decoding changes them."""
     generator, wanted = load(family_folder(family)), asked(family, "part", pictures)

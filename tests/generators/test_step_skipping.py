@@ -164,7 +164,9 @@ def test_each_picture_skips_as_long_as_its_own_output_changes_little(rule: SkipR
     assert asked[4:-1].count(2) in range(3, 8)
 
 
-@pytest.mark.parametrize("scheduler", ["heun", "euler_a", "dpmpp_2m"])
+@pytest.mark.parametrize(
+    "scheduler", ["heun", *(pytest.param(name, marks=pytest.mark.slow) for name in ("euler_a", "dpmpp_2m"))]
+)
 def test_samplers_of_every_order_can_skip(
     scheduler: str, family_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
 ):

@@ -67,6 +67,7 @@ def test_a_style_is_learnt_from_one_picture_and_changes_others(recipe: StyleReci
     assert np.abs(half - (again + before) / 2).max() <= 1
 
 
+@pytest.mark.slow
 def test_a_style_that_is_rendered_is_learnt_by_its_name(recipe: StyleRecipe, tmp_path: Path) -> None:
     longer = replace(recipe.plan, samples=640)
     figures = train_style(replace(recipe, style="line-art", folder=tmp_path, plan=longer), processes=1)

@@ -62,6 +62,7 @@ def test_a_word_stands_for_its_vectors(tiny: Path, tmp_path: Path):
     assert np.abs(weighted - word).max() > 2
 
 
+@pytest.mark.slow
 def test_both_encoders_of_stable_diffusion_xl_have_it(tmp_path: Path):
     folder = build_tiny_xl_pipeline(tmp_path / "xl")
     vectors = {"clip_g": torch.ones(1, 32), "clip_l": -torch.ones(1, 32)}

@@ -24,7 +24,7 @@ def convolutions(folder: Path) -> list[torch.nn.Conv2d]:
     return [part for model in (pipe.unet, pipe.vae) for part in model.modules() if isinstance(part, torch.nn.Conv2d)]
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", ["sd1", pytest.param("sdxl", marks=pytest.mark.slow)])
 def test_a_tile_is_the_stock_picture_and_its_neighbours_are_none(
     family: str, family_folder: MakeFolder, pictures: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ):

@@ -96,7 +96,8 @@ def train(task: Task, folder: Path, plan: Plan = PLAN) -> Trainer:
 
 
 @pytest.fixture(
-    scope="module", params=["autoencoder", "latent-diffusion", pytest.param("cyclegan", marks=pytest.mark.slow)]
+    scope="module",
+    params=["autoencoder", *(pytest.param(name, marks=pytest.mark.slow) for name in ("latent-diffusion", "cyclegan"))],
 )
 def trained(
     request: pytest.FixtureRequest, toys: PictureFolder, tmp_path_factory: pytest.TempPathFactory
@@ -231,6 +232,7 @@ def test_tensorboard_that_is_not_installed_is_told_before_anything_is_learnt(
     assert not list(tmp_path.glob("*.*"))
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_written_as_often_as_it_is_asked_for(
     toys: PictureFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -246,6 +248,7 @@ def test_sheets_take_a_twentieth_of_the_time_at_most(tmp_path: Path, monkeypatch
     """A step takes a second here, and a sheet ten; a checkpoint is written after each step."""
     now, sheets = 0.0, []
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
+    monkeypatch.setattr(loop, "draw_curve", lambda _losses: Image.new("RGB", (8, 8)))  # has a test of its own
     task = Line()
     honest = task.loss
 
@@ -327,6 +330,7 @@ def test_normalised_latents_are_normal_and_decode_to_the_same(toys: PictureFolde
     assert fidelity(vae, toys, 12) == pytest.approx(before, abs=0.01)
 
 
+@pytest.mark.slow
 def test_a_wider_autoencoder_begins_as_the_old_one_and_learns_what_is_between_pixels(tmp_path: Path):
     write_squares(tmp_path, 12, 64)
     pictures = PictureFolder(tmp_path)

@@ -103,6 +103,7 @@ def clean(scheduler: Any, predicted: torch.Tensor, time: Any, sample: torch.Tens
     return sample - scheduler.sigmas[scheduler.step_index - 1] * predicted
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_an_early_end_shows_the_predicted_picture(
     family: str, folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
@@ -136,6 +137,7 @@ def calls_a_step(family: str) -> int:
     return 2 if family in ("Chroma", "Kandinsky 5", "Lumina 2", "Qwen-Image") else 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_is_the_stock_picture_without_the_skipped_calls(
     family: str, folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
@@ -160,6 +162,7 @@ def test_it_is_the_stock_picture_without_the_skipped_calls(
     assert_same(left["1"], stock_images(folder, neighbour))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
 def test_it_is_the_stock_picture_with_guidance_in_some_steps(
     family: str, folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch

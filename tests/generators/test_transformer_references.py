@@ -74,9 +74,9 @@ FEW = {"flux_dev": ("style and subject", "control from a picture"), "sd3": ("sty
 SHARES = [
     pytest.param("flux_dev", [0.5], True, marks=pytest.mark.slow),
     ("flux_dev", [0.5, 0.5], False),
-    ("flux_dev", {"up": 0.5}, False),
+    pytest.param("flux_dev", {"up": 0.5}, False, marks=pytest.mark.slow),
     pytest.param("sd3", 0.5, True, marks=pytest.mark.slow),
-    ("sd3", [0.5], False),
+    pytest.param("sd3", [0.5], False, marks=pytest.mark.slow),
 ]
 """What an adapter's part of adapter_blocks may be; the tiny transformer of FLUX has one layer."""
 
@@ -101,7 +101,7 @@ def load(model: Model) -> DiffusionGenerator:
     return DiffusionGenerator.load(model.card, device="cpu", max_batch=20)
 
 
-@pytest.mark.parametrize("family", SENTENCES)
+@pytest.mark.parametrize("family", ["flux_dev", pytest.param("sd3", marks=pytest.mark.slow)])
 def test_a_few_get_the_stock_picture_in_a_batch(family: str, make_model: MakeModel) -> None:
     model = make_model(family)
     generator, wanted = load(model), {name: kinds(model)[name] for name in FEW[family]}
@@ -138,6 +138,7 @@ def test_what_a_card_refuses_together_is_refused_before_anything_is_loaded(famil
     assert refused_together(model.card, both) == refusals[family]
 
 
+@pytest.mark.slow
 def test_sd3_paints_the_same_again_with_a_control_picture(tmp_path: Path, pictures: dict[str, str]) -> None:
     """The stock pipeline would draw the control picture's latents from torch's own random numbers."""
     folder = build_tiny_sd3_pipeline(tmp_path / "model", layers=2)
@@ -152,6 +153,7 @@ def test_sd3_paints_the_same_again_with_a_control_picture(tmp_path: Path, pictur
     assert np.abs(np.subtract(*(np.asarray(one.images[0], dtype=int) for one in (first, again)))).max() <= 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "control"),
     [

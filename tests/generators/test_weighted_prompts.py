@@ -68,7 +68,7 @@ def assert_same(finished: Finished, expected: np.ndarray) -> None:
     assert np.abs(np.asarray(finished.images[0], dtype=int) - expected).max() <= 2
 
 
-@pytest.mark.parametrize("family", ["sd1", "sdxl"])
+@pytest.mark.parametrize("family", ["sd1", pytest.param("sdxl", marks=pytest.mark.slow)])
 def test_a_weighted_prompt_paints_compels_picture(family: str, family_folder: MakeFolder):
     folder = family_folder(family)
     pipe = stock_pipeline(folder)

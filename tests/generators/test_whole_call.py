@@ -151,6 +151,7 @@ def test_each_step_is_told_and_newcomers_wait_for_the_next_call(tiny: Path, pipe
     assert painter.step() == [Progress("b", 1, 3)]
 
 
+@pytest.mark.slow
 def test_more_images_than_fit_into_one_call_are_painted_in_several(tiny: Path, pipe):
     painter, _ = start(pipe, samples=2)
     wanted = tiny_request(num_images_per_prompt=3, num_inference_steps=2)
@@ -175,6 +176,7 @@ def test_evicting_the_last_of_a_call_ends_it_at_once(tiny: Path, pipe):
     assert len(rows) == 1 + 3
 
 
+@pytest.mark.slow
 def test_evicting_one_of_several_does_not_touch_its_neighbour(tiny: Path, pipe):
     painter, _ = start(pipe)
     painter.admit("gone", tiny_request(seed=1))
@@ -278,6 +280,7 @@ def test_what_the_pipeline_refuses_is_told_as_a_bad_request(pipe):
     assert isinstance(paint(painter, "a")["a"].error, BadRequest)
 
 
+@pytest.mark.slow
 def test_closing_frees_the_weights_of_a_call_that_is_under_way(pipe: StableDiffusionPAGPipeline, tmp_path: Path):
     pipe.save_pretrained(tmp_path)
     card = ModelCard.read("tiny", str(tmp_path), width=SIDE, height=SIDE)

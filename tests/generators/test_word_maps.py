@@ -126,7 +126,7 @@ def assert_same_pictures(one: Any, other: Any) -> None:
 
 @pytest.mark.parametrize(
     "family",
-    [*("sd1", "flux_dev"), pytest.param("sdxl", marks=pytest.mark.slow), pytest.param("sd3", marks=pytest.mark.slow)],
+    ["sd1", *(pytest.param(name, marks=pytest.mark.slow) for name in ("flux_dev", "sdxl", "sd3"))],
 )
 def test_the_maps_are_those_of_the_stock_attention_and_no_picture_changes(family: str, family_folder: MakeFolder):
     """Beside others too: the maps of a request are of its own row alone, and the others' pictures stay as they are."""
@@ -184,6 +184,7 @@ def test_a_large_layer_is_read_in_parts():
         torch.testing.assert_close(shares_of_words(queries, keys, 2, means, most), expected)
 
 
+@pytest.mark.slow
 def test_it_reads_the_words_beside_the_pictures_that_an_adapter_reads(
     family_folder: MakeFolder, pictures: dict[str, str], tmp_path: Path
 ):
@@ -222,6 +223,7 @@ def test_weights_breaks_and_chunks_keep_each_word_at_its_tokens(family_folder: M
     )
 
 
+@pytest.mark.slow
 def test_long_and_weighted_prompts_paint_the_same_picture(family_folder: MakeFolder):
     card = ModelCard.read("tiny", str(family_folder("sd1")), width=SIDE, height=SIDE, chunks=True)
     generator = DiffusionGenerator.load(card, device="cpu", max_batch=8)
@@ -232,6 +234,7 @@ def test_long_and_weighted_prompts_paint_the_same_picture(family_folder: MakeFol
         assert found.maps[0].word == "red"
 
 
+@pytest.mark.slow
 def test_doodles_nouns_draw_their_own_things():
     """`limner bench word_maps` in small: four steps of one picture instead of sixteen of a hundred."""
     card = ModelCard.read("doodle", str(DOODLE))
