@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 from sqlalchemy import update
 
 from limner.bot.moderation.blocked_images import ListedPicture
@@ -25,6 +26,10 @@ from limner.bot.storage.tables.picture_hashes import PictureHashes
 from limner.bot.storage.tables.worker_tables import WorkerState
 from limner.generators.requests import GenerationRequest
 
+QUICKLY_ON_SQLITE = pytest.mark.parametrize(
+    "database_url", ["sqlite", pytest.param("postgres", marks=pytest.mark.slow)], indirect=True
+)
+"""Of a test whose statements are the same on both databases: it runs on Postgres with the slow ones."""
 NO_WEIGHTS = struct.pack("<Q", 2) + b"{}"
 """A safetensors file without tensors."""
 PIXELS = 16 * 16

@@ -25,6 +25,7 @@ pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.timeout(90),
     pytest.mark.xdist_group("bad_input"),
+    pytest.mark.slow,  # each of these sentences has a quicker test in tests/bot
 ]
 
 USER = 7

@@ -35,6 +35,7 @@ def workers() -> list[psutil.Process]:
     return [child for child in psutil.Process().children(recursive=True) if "worker" in child.cmdline()]
 
 
+@pytest.mark.slow
 async def test_an_idea_becomes_a_servers_picture(world: World, server: PaintingServer) -> None:
     job = await world.delivered(await world.imagine("a red fox --seed 300 --count 2 --no hats"), seconds=40)
 

@@ -31,7 +31,7 @@ from limner.bot.storage.tables.models import Job
 from limner.bot.storage.tables.moderation_tables import Review
 from limner.bot.storage.tables.schema import SCHEMA
 from tests.conftest import Postgres
-from tests.rows import new_job
+from tests.rows import QUICKLY_ON_SQLITE, new_job
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -65,6 +65,7 @@ async def test_migrations_make_what_the_models_say(database_url: str):
     assert await migrate.alone(database_url, differences) == []
 
 
+@QUICKLY_ON_SQLITE
 async def test_a_forgotten_migration_is_noticed(database_url: str):
     await migrate.alone(database_url, lambda connection: connection.execute(text("DROP INDEX ix_jobs_user")))
 
@@ -104,6 +105,7 @@ async def test_rows_survive_an_upgrade(database: Database):
     assert (await JobQueue(database).get(job.id)).idea == "a fox"
 
 
+@QUICKLY_ON_SQLITE
 async def test_rows_of_the_first_schema_get_their_turn(database: Database):
     """What 0002 fills in for a request that waited in the first schema."""
     job = await JobQueue(database).enqueue(new_job(guild_id=5, samples=2))
@@ -115,6 +117,7 @@ async def test_rows_of_the_first_schema_get_their_turn(database: Database):
     assert (same.id, same.server_id, same.weights_key, same.pixels) == (job.id, 5, job.weights_key, job.pixels)
 
 
+@QUICKLY_ON_SQLITE
 async def test_rules_of_the_second_schema_get_their_kind(database: Database):
     await migrate.alone(database.url, lambda connection: command.downgrade(migrate.config(connection), "0002"))
     async with database.begin() as session:
@@ -135,6 +138,7 @@ async def test_rules_of_the_second_schema_get_their_kind(database: Database):
     assert new.id > 11
 
 
+@QUICKLY_ON_SQLITE
 async def test_decided_cards_of_deleted_requests_are_written_once_more(database: Database):
     jobs, reviews = JobQueue(database), Reviews(database)
     numbers: list[int] = []
@@ -273,7 +277,7 @@ async def test_processes_that_start_together_share_one_new_database(new_database
 
 
 async def test_data_folders_with_odd_names_neither_move_nor_share_the_database(tmp_path: Path) -> None:
-    names = ("job%2Fmain", "100%", "q?a=1", "q?b=2", "a b#größe", "file:x?mode=memory")
+    names = ("job%2Fmain 100%", "q?a=1", "q?b=2", "file:x?mode=memory a#größe")
     for number, name in enumerate(names):
         settings = Settings(data=tmp_path / name, safety_classifier="off")
         await migrate.upgrade(settings.url)

@@ -36,6 +36,7 @@ async def moved_arena(tmp_path_factory: pytest.TempPathFactory) -> AsyncGenerato
     await arena.close()
 
 
+@pytest.mark.slow
 async def test_a_short_torture(tmp_path: Path, record_property: Callable[[str, object], None]) -> None:
     async with open_painting_server() as painting:
         painting.step_seconds = 0.02

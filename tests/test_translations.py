@@ -282,10 +282,15 @@ def test_a_terminal_is_answered_in_its_language() -> None:
     assert shown.startswith("用法：limner imagine")
     assert "把图片复制到这个文件夹" in shown
     assert "\n选项：\n" in shown
+
+
+@pytest.mark.slow
+def test_a_terminal_in_another_language_is_answered_in_that() -> None:
     assert limner("imagin", "x", LANG="zh_CN.UTF-8").endswith("limner：错误：没有 'imagin'；你是指 imagine 吗？\n")
     assert "Copy the pictures into this folder" in limner("imagine", "--help", LANG="en_US.UTF-8")
 
 
+@pytest.mark.slow
 def test_a_training_says_in_the_terminals_language_why_it_stops(tmp_path: Path) -> None:
     said = limner("train", "data", str(tmp_path), "--out", str(tmp_path / "out"), LANG="zh_CN.UTF-8")
     assert said.startswith(f"limner: {tmp_path} 没有图片说明：请写一个 metadata.jsonl")

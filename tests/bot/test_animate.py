@@ -1,6 +1,7 @@
 """Animations from the command to the channel: walks and pulses, refusals, and what becomes of bad frames."""
 
 import io
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -65,8 +66,14 @@ async def work(world: World) -> None:
     await make_worker(world.app, AddingExpander()).run(burst=True)
 
 
-async def delivered(world: World) -> Job:
-    await work(world)
+async def pretend(world: World) -> None:
+    """A worker hands in one picture, another one for each request, that no model painted."""
+    job = await world.claim()
+    await world.finish(job, size=(SIDE, SIDE + 8 * job.id))
+
+
+async def delivered(world: World, paint: Callable[[World], Awaitable[None]] = work) -> Job:
+    await paint(world)
     return await world.delivered(await world.newest(), 60)  # two processes that encode are started
 
 
@@ -121,7 +128,10 @@ async def test_a_walk_through_prompts_comes_as_webp_and_mp4(world: World) -> Non
     assert "is an animation" in told(again)
 
 
-async def test_a_picture_pulses_by_its_button_and_walks_through_others(world: World) -> None:
+@pytest.mark.parametrize("paint", [pretend, pytest.param(work, marks=pytest.mark.slow)])
+async def test_a_picture_pulses_by_its_button_and_walks_through_others(
+    world: World, paint: Callable[[World], Awaitable[None]]
+) -> None:
     first = await world.painted("a red fox")
     await world.imagine("a blue boat", count=2)
     await world.finish(await world.claim(), count=2)
@@ -135,13 +145,13 @@ async def test_a_picture_pulses_by_its_button_and_walks_through_others(world: Wo
     await world.ada.submit_modal(form, given)
     form = await world.ada.click(shown.response, label="Animate")
     assert "is on its way already" in told(await world.ada.submit_modal(form, given))
-    pulse = await delivered(world)
+    pulse = await delivered(world, paint)
     assert pulse.id == second.id + 1
-    assert len(frames_of(world.app.images.read(pulse.images[0].sha256))) == 8
+    assert len(frames_of(world.app.images.read(pulse.images[0].sha256))) == (8 if paint is work else 1)
     assert (pulse.action, pulse.parent_id, pulse.parent_picture) == ("animate", first.id, 1)
     form = await world.ada.click(shown.response, label="Animate")
     await world.ada.submit_modal(form, {"motion": ["loop"], "through": [f"{second.id}-2"], "frames": ["8"]})
-    walk = await delivered(world)
+    walk = await delivered(world, paint)
     assert walk.idea == "a red fox | a blue boat"
     parents = await world.app.history.lineage.parents(walk, lambda _job: True)
     assert {job.id for job in parents} == {first.id, second.id}

@@ -129,6 +129,7 @@ async def test_a_broken_classifier_keeps_pictures_and_a_mended_one_releases_them
         assert (await ended(app, one, None)).images[0].score == 0.1
 
 
+@pytest.mark.slow
 async def test_a_picture_whose_file_is_gone_is_not_waited_for(app: App, worker: Worker, classifier: Scripted) -> None:
     classifier.blind = True
     job = await ended(app, await ask(app), HoldReason.UNSEEN)

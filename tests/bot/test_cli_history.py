@@ -36,9 +36,15 @@ async def fill(settings: Settings) -> None:
             await session.execute(update(Job).values(created_at=1_767_225_600.0 + (Job.id - 1) * DAY))
 
 
-@pytest.mark.parametrize(
-    ("typed", "numbers"),
-    [
+def test_each_filter_finds_its_requests(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    for name in [name for name in os.environ if name.startswith("LIMNER_")]:
+        monkeypatch.delenv(name)
+    for name in ("EXPANDER", "EMBEDDER", "SAFETY_CLASSIFIER"):
+        monkeypatch.setenv(f"LIMNER_{name}", "off")
+    asyncio.run(fill(settings))
+    for typed, numbers in (
         ("", [4, 3, 2, 1]),
         ("--oldest --limit 2", [1, 2]),
         (f"--user {ADA}", [4, 2, 1]),
@@ -52,22 +58,9 @@ async def fill(settings: Settings) -> None:
         (f"--user {ADA} --lora gold", []),
         ("--id 2", [2]),
         ("--id 99", []),
-    ],
-)
-def test_each_filter_finds_its_requests(
-    settings: Settings,
-    typed: str,
-    numbers: list[int],
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-):
-    for name in [name for name in os.environ if name.startswith("LIMNER_")]:
-        monkeypatch.delenv(name)
-    for name in ("EXPANDER", "EMBEDDER", "SAFETY_CLASSIFIER"):
-        monkeypatch.setenv(f"LIMNER_{name}", "off")
-    asyncio.run(fill(settings))
-    assert main(["--data", str(settings.data), "history", "--json", *typed.split()]) == 0
-    assert [job["id"] for job in json.loads(capsys.readouterr().out)] == numbers
+    ):
+        assert main(["--data", str(settings.data), "history", "--json", *typed.split()]) == 0
+        assert [job["id"] for job in json.loads(capsys.readouterr().out)] == numbers, typed
 
 
 @pytest.mark.parametrize(

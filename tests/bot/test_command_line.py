@@ -1,5 +1,6 @@
 """`limner` as its user types it: what it prints, where, and its exit code."""
 
+import asyncio
 import hashlib
 import io
 import json
@@ -24,6 +25,7 @@ from limner.bot.cli import verbs
 from limner.bot.cli.arguments import build_parser
 from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.settings import Settings
+from tests.images_server import open_painting_server, settings_of
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -93,11 +95,21 @@ def until(look: Callable[[], Any], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
-def test_imagine_paints_on_a_machine_where_nothing_was_set_up(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("paints_here", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_imagine_paints_and_history_remembers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], paints_here: bool
 ) -> None:
+    """By a server, and by the shipped model on a machine where nothing was set up."""
     data, out = tmp_path / "data", tmp_path / "out"
-    code, printed, _ = limner(data, "imagine", "a red apple --seed 7", "--count", "2", "--json", "--out", str(out))
+    ask = ("imagine", "a red apple --seed 7", "--count", "2", "--json", "--out", str(out))
+
+    async def by_a_server() -> tuple[int, str, str]:
+        async with open_painting_server() as server:
+            for name, value in (settings_of(server) | {"models": "doodle=org/doodle@256x256"}).items():
+                monkeypatch.setenv(f"LIMNER_{name.upper()}", value)
+            return await asyncio.to_thread(limner, data, *ask)
+
+    code, printed, _ = limner(data, *ask) if paints_here else asyncio.run(by_a_server())
     assert code == 0
     result = json.loads(printed)
     assert set(result) == KEYS
@@ -311,6 +323,15 @@ def test_words_go_in_and_out_as_utf8_whatever_the_code_page_is(
         0,
         [("вомбат", "block"), ("größe", "block")],
     )
+
+
+@pytest.mark.slow
+def test_rules_go_out_as_utf8_whatever_the_code_page_is(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONIOENCODING", "cp1252")
+    (tmp_path / "rules.json").write_text('{"rules": ["вомбат", "größe"]}', encoding="utf-8")
+    assert main(["--data", str(settings.data), "filter", "import", str(tmp_path / "rules.json")]) == 0
     code, printed, _ = said(settings.data, "filter", "export")
     assert (code, [rule["pattern"] for rule in json.loads(printed)["rules"]]) == (0, ["вомбат", "größe"])
 

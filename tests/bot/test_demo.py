@@ -66,6 +66,7 @@ async def test_a_channel_is_shown_when_its_name_is_typed(page: simcord.Preview) 
         assert (await browser.read())["channel"]["name"] == "studio"
 
 
+@pytest.mark.slow
 async def test_cards_are_posted_where_moderators_alone_read_them(page: simcord.Preview) -> None:
     ada, _, grace = page.viewers
     guild, app = page.channel.guild, app_of(page.env.bot)

@@ -154,20 +154,30 @@ async def test_a_new_machine_lacks_a_database_and_a_token(tmp_path: Path, capsys
     assert "client_id=APPLICATION_ID" in said["invite"]
 
 
+@pytest.mark.parametrize("paints_here", [False, pytest.param(True, marks=pytest.mark.slow)])
 async def test_everything_is_well_and_the_steps_are_printed(
-    settings: Settings, discord: Discord, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    settings: Settings,
+    discord: Discord,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    paints_here: bool,
 ) -> None:
-    monkeypatch.setenv("LIMNER_TOKEN", "right")
-    monkeypatch.setenv("LIMNER_EXPANDER", "off")
-    monkeypatch.delenv("LIMNER_SAFETY_CLASSIFIER")
     discord.channels = [channel("studio"), channel("rules", (EVERYONE, 0, ALL)), channel("talk")]
-    assert await examine(settings.data, api=discord.address) == 0
+    async with open_painting_server() as server:
+        given = {"TOKEN": "right", "EXPANDER": "off"}
+        if paints_here:
+            monkeypatch.delenv("LIMNER_SAFETY_CLASSIFIER")
+        else:
+            given |= {"EXECUTOR": "openai", "IMAGES_URL": server.address, "MODELS": "flux=org/flux"}
+        for name, value in given.items():
+            monkeypatch.setenv(f"LIMNER_{name}", value)
+        assert await examine(settings.data, api=discord.address) == 0
     said = capsys.readouterr().out
     assert "ok    Studio: all permissions in #studio, #talk" in said
     assert "warn  Studio: the bot lacks View Channels, Send Messages" in said
     assert "client_id=4242" in said
     assert f"  5. limner --data {settings.data} run" in said
-    assert re.search(r"ok    safety classifier default: \d+ ms for a picture", said)
+    assert bool(re.search(r"ok    safety classifier default: \d+ ms for a picture", said)) == paints_here
     assert "right" not in said.replace("the right", "")
 
 

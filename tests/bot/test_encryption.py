@@ -41,7 +41,7 @@ from limner.generators.base import Expansion
 from limner.generators.image_files import open_image, read_file
 from limner.generators.remote.http import opened as opened_for_server
 from tests.pictures import saved
-from tests.rows import asked, new_job, painted, seen
+from tests.rows import QUICKLY_ON_SQLITE, asked, new_job, painted, seen
 from tests.simulated_discord import World, png, text_of
 
 KEY, OTHER = (b64encode(bytes([number]) * 32).decode() for number in (1, 2))
@@ -172,6 +172,7 @@ def _picture(images: ImageStore) -> StoredPicture:
     return StoredPicture(images.save(data), 16, 16, len(data), 7, seen())
 
 
+@QUICKLY_ON_SQLITE
 async def test_a_key_is_changed_and_what_is_under_it_already_is_left_alone(settings: Settings, database_url: str):
     plain = settings.using(encryption_key="", database_url=database_url)
     old, both, new = (plain.using(encryption_key=keys) for keys in (KEY, f"{OTHER} {KEY}", OTHER))

@@ -83,6 +83,7 @@ async def test_it_repeats_the_picture_and_shows_it_without_the_added_words(app: 
     assert await app.alike.rows.count_missing() == 0
 
 
+@pytest.mark.slow
 async def test_pictures_made_from_pictures_changed_while_painted_and_finished_are_repeated_too(app: App) -> None:
     start = await app.inputs.store(squares())
     mask = await app.inputs.store(squares("black", "white"))

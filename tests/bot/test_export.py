@@ -222,13 +222,13 @@ async def test_members_take_turns(app: App):
     assert [turn.id for turn in turns if turn] == numbers * 2
 
 
-def test_ten_thousand_pictures_take_little_memory(tmp_path: Path):
+def test_thousands_of_pictures_take_little_memory(tmp_path: Path):
     picture = png((200, 200)) + bytes(20_000)
     tracemalloc.start()
     try:
         written = open_private(tmp_path / "all.zip")
         file = ExportFile(written, 1, None)
-        for number in range(10_000):
+        for number in range(2_000):
             row = {"id": number, "idea": "a fox " * 200}
             assert file.add("images", row, {f"pictures/{number}-1.png": picture})
         file.close("")
@@ -236,9 +236,9 @@ def test_ten_thousand_pictures_take_little_memory(tmp_path: Path):
         _now, most = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert most < 64 * 2**20
+    assert most < 20 * 2**20
     with zipfile.ZipFile(tmp_path / "all.zip") as zipped:
-        assert sum(name.startswith("pictures/") for name in zipped.namelist()) == file.pictures == 10_000
+        assert sum(name.startswith("pictures/") for name in zipped.namelist()) == file.pictures == 2_000
 
 
 async def test_an_operator_exports_a_member_with_every_picture(world: World, tmp_path: Path, capsys: Any):

@@ -185,6 +185,7 @@ async def test_two_devices_share_the_work_and_are_both_on_the_roster(app: App, s
     assert await app.worker_registry.alive() == []
 
 
+@pytest.mark.slow
 async def test_a_worker_that_still_imports_ends_as_soon_as_its_supervisor_does(app: App, settings: Settings) -> None:
     async with worker(settings, "early") as process:
         await until(lambda: len(psutil.Process(process.pid).threads()) > 2, 20, "it begins to import torch")

@@ -241,6 +241,7 @@ PROMPTS = {
 """Harmless prompts, as people write them."""
 
 
+@pytest.mark.xdist_group("every_term")  # which takes half a second to make
 @pytest.mark.parametrize("language", PROMPTS)
 def test_a_long_harmless_prompt_leaves_steps_to_spare(every_term: Matcher, language: str) -> None:
     prompt = PROMPTS[language] * 30

@@ -53,6 +53,7 @@ async def test_moderators_import_and_export_a_list(world: World) -> None:
     assert "Line 1 has no hash" in told(wrong)
 
 
+@pytest.mark.slow
 async def test_a_picture_is_compared_with_a_long_list_at_once(app: App) -> None:
     many = [ListedPicture(PictureHashes(f"{number:016x}")) for number in range(hash_lists.MOST)]
     assert await app.blocked.block_all(0, many, 1) == hash_lists.MOST

@@ -15,7 +15,7 @@ from limner.bot.storage.cipher import Cipher
 from limner.bot.storage.db import Database
 from limner.bot.storage.history.history import History
 from limner.bot.storage.pictures.image_store import ImageStore
-from tests.rows import new_job, painted, seen
+from tests.rows import QUICKLY_ON_SQLITE, new_job, painted, seen
 
 
 @pytest.fixture
@@ -38,6 +38,7 @@ def stored(images: ImageStore, content: str) -> StoredPicture:
     return StoredPicture(images.save(content.encode()), 16, 16, len(content), 7, seen())
 
 
+@QUICKLY_ON_SQLITE
 async def test_pages_are_newest_first_and_count_together(jobs: JobQueue, history: History):
     for number in range(5):
         await painted(jobs, new_job(f"fox {number}"))
@@ -51,6 +52,7 @@ async def test_pages_are_newest_first_and_count_together(jobs: JobQueue, history
     assert [len(job.images) for job in await history.page(None)] == [1] * 4
 
 
+@QUICKLY_ON_SQLITE
 async def test_only_what_was_painted_unless_asked_for(jobs: JobQueue, history: History):
     await painted(jobs, new_job("painted"))
     await jobs.cancel((await jobs.enqueue(new_job("cancelled"))).id, "")
@@ -101,6 +103,7 @@ async def test_the_index_forgets_the_words_of_what_is_deleted(jobs: JobQueue, hi
         assert (await session.scalars(text(index))).all() == []
 
 
+@QUICKLY_ON_SQLITE
 async def test_a_file_that_another_picture_shares_stays_until_the_last_is_deleted(
     jobs: JobQueue, history: History, images: ImageStore
 ):
@@ -115,6 +118,7 @@ async def test_a_file_that_another_picture_shares_stays_until_the_last_is_delete
         images.read(sha256)
 
 
+@QUICKLY_ON_SQLITE
 async def test_deleting_twice_or_without_a_file_is_no_error(jobs: JobQueue, history: History, images: ImageStore):
     job = await painted(jobs, new_job(), stored(images, "one"))
     images.delete(job.images[0].sha256)
@@ -125,6 +129,7 @@ async def test_deleting_twice_or_without_a_file_is_no_error(jobs: JobQueue, hist
     assert await history.count(1) == 0
 
 
+@QUICKLY_ON_SQLITE
 async def test_a_sweep_removes_only_old_pictures_that_never_got_their_row(
     jobs: JobQueue, history: History, images: ImageStore
 ):

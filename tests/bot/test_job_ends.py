@@ -14,7 +14,7 @@ from limner.bot.reasons import JobStatus
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.models import Job
 from limner.generators.base import Expansion
-from tests.rows import change, claim, new_job, painted, picture, serve_all
+from tests.rows import QUICKLY_ON_SQLITE, change, claim, new_job, painted, picture, serve_all
 
 EXPANSION = Expansion("a fox, soft light", "soft light", ("fox",), "writer", 0.5)
 
@@ -317,6 +317,7 @@ async def test_a_held_job_is_expanded_again_once_for_each_expansion_that_was_see
     assert (await jobs.get(job.id)).prompt == "two"
 
 
+@QUICKLY_ON_SQLITE
 async def test_a_choice_comes_back_into_the_owners_next_turn(jobs: JobQueue):
     """A turn from long ago would let its owner, and every newcomer, overtake all that wait."""
     await jobs.enqueue(new_job(user_id=1))

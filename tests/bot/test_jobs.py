@@ -14,7 +14,7 @@ from limner.bot.queue.jobs import JobQueue
 from limner.bot.reasons import JobStatus
 from limner.bot.storage.db import Database
 from limner.generators.base import Expansion
-from tests.rows import change, claim, live_worker, new_job, painted, picture, serve_all
+from tests.rows import QUICKLY_ON_SQLITE, change, claim, live_worker, new_job, painted, picture, serve_all
 
 EXPANSION = Expansion("a fox, soft light", "soft light", ("fox",), "writer", 0.5)
 
@@ -74,6 +74,7 @@ async def test_a_refusal_before_the_queue_is_a_row_that_nobody_paints_or_posts(j
 # Whose turn it is.
 
 
+@QUICKLY_ON_SQLITE
 async def test_fifty_jobs_of_one_user_do_not_delay_another(jobs: JobQueue):
     for _ in range(50):
         await jobs.enqueue(new_job(user_id=1))
@@ -82,7 +83,8 @@ async def test_fifty_jobs_of_one_user_do_not_delay_another(jobs: JobQueue):
     assert (await serve_all(jobs))[:3] == [1, 2, 1]
 
 
-@pytest.mark.parametrize("late", [1, 9])
+@QUICKLY_ON_SQLITE
+@pytest.mark.parametrize("late", [9, pytest.param(1, marks=pytest.mark.slow)])
 async def test_who_comes_late_is_served_at_once(jobs: JobQueue, late: int):
     for _ in range(30):
         await jobs.enqueue(new_job(user_id=5))
@@ -103,6 +105,7 @@ async def test_turns_go_round(jobs: JobQueue):
     assert [set(served[i : i + 3]) for i in (0, 3, 6)] == [{1, 2, 3}] * 3
 
 
+@QUICKLY_ON_SQLITE
 async def test_an_idle_user_saves_no_turns(jobs: JobQueue):
     for _ in range(5):
         await jobs.enqueue(new_job(user_id=1))
@@ -113,6 +116,7 @@ async def test_an_idle_user_saves_no_turns(jobs: JobQueue):
     assert await serve_all(jobs) in ([1, 2, 1, 2, 1, 2], [2, 1, 2, 1, 2, 1])
 
 
+@QUICKLY_ON_SQLITE
 async def test_a_job_that_is_tried_again_opens_no_door_to_newcomers(jobs: JobQueue):
     """Its turn is long past: whoever took that for the present turn would overtake all that wait."""
     await jobs.enqueue(new_job(user_id=1))
@@ -237,6 +241,7 @@ async def test_servers_share_by_weight_and_a_retry_is_charged_once(database: Dat
     assert [sum(job.guild_id == guild for job in served) for guild in (7, 8)] == [10, 3]
 
 
+@QUICKLY_ON_SQLITE
 async def test_a_supporter_has_two_turns_for_one(jobs: JobQueue):
     for _ in range(6):
         await jobs.enqueue(new_job(user_id=1, weight=2.0))
@@ -308,6 +313,7 @@ async def test_a_pace_that_is_not_known_is_that_of_another_size_of_the_model(job
     assert await jobs.position(tuned) == Position(1, 1.0)
 
 
+@QUICKLY_ON_SQLITE
 async def test_live_workers_share_the_wait(jobs: JobQueue):
     await painted(jobs, new_job(user_id=9))
     for user in range(1, 6):
@@ -322,6 +328,7 @@ async def test_live_workers_share_the_wait(jobs: JobQueue):
     assert await jobs.position(last) == Position(2, 1.0 + 4 / 4)
 
 
+@QUICKLY_ON_SQLITE
 async def test_a_place_counts_what_other_servers_are_given_before(database: Database):
     jobs = JobQueue(database, server_weights={7: 2.0})
     await painted(jobs, new_job(user_id=99, guild_id=9))

@@ -62,6 +62,7 @@ def texts(settings: Settings, name: str = "ink") -> list[str]:
     return [json.loads(line)["text"] for line in lines]
 
 
+@pytest.mark.slow
 def test_the_likes_of_who_allows_it_teach_a_lora_that_goes_with_its_member(settings: Settings, tiny: Path) -> None:
     settings = settings.using(models={"tiny": str(tiny)})
     told = ["--data", str(settings.data), "train", "lora", "tiny", "--liked", f"{SERVER}", "--processes", "1"]

@@ -155,6 +155,7 @@ async def test_uploaded_references_are_known_by_their_files(app: App) -> None:
     assert [one.id for one in children] == [named.id, blend.id]
 
 
+@pytest.mark.slow
 async def test_a_family_has_the_nearest_relatives_and_says_when_there_are_more(app: App) -> None:
     chain = [await paint(app)]
     for _ in range(MOST_ANCESTORS + 1):

@@ -148,6 +148,7 @@ DOORS: dict[str, Callable[[World], Awaitable[Job]]] = {
     "Upscale of a reroll": lambda world: twice(world, "Reroll", "Upscale"),
     "Reroll of an upscaled one": lambda world: twice(world, "Upscale", "Reroll"),
 }
+BEHIND_DOORS = ("Restyle of what was made from a picture", "Upscale of a reroll", "Reroll of an upscaled one")
 
 
 async def test_what_is_painted_from_words_has_the_limit_of_its_channel(world: World) -> None:
@@ -157,7 +158,9 @@ async def test_what_is_painted_from_words_has_the_limit_of_its_channel(world: Wo
     assert world.message(await shown(world, await pressed(world, job, "Upscale"))).attachments
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize(
+    "door", [pytest.param(name, marks=[pytest.mark.slow] * (name in BEHIND_DOORS)) for name in DOORS]
+)
 async def test_what_is_made_from_a_picture_has_the_ordinary_one(world: World, door: str) -> None:
     world.restrict(True)
     await refused(world, await DOORS[door](world))
@@ -241,8 +244,15 @@ async def waiting(world: World, code: str, score: float = 0.1, **options: Any) -
     return await world.app.jobs.get(job.id)
 
 
-@pytest.mark.parametrize("verb", ["approve", "ignore"])
-@pytest.mark.parametrize("is_blocked", [True, False])
+@pytest.mark.parametrize(
+    ("is_blocked", "verb"),
+    [
+        (False, "approve"),
+        (True, "ignore"),
+        pytest.param(False, "ignore", marks=pytest.mark.slow),
+        pytest.param(True, "approve", marks=pytest.mark.slow),
+    ],
+)
 async def test_a_moderator_cannot_approve_what_is_the_operators_to_say(
     world: World, verb: str, is_blocked: bool
 ) -> None:

@@ -30,7 +30,7 @@ from limner.bot.storage.tables.models import Image, Job
 from limner.bot.ui.picture.gallery import NOTHING_FOUND
 from limner.generators.embedders import TextEmbedder, UniversalSentenceEncoder, Vectors
 from tests.other_clients import told
-from tests.rows import new_job
+from tests.rows import QUICKLY_ON_SQLITE, new_job
 from tests.simulated_discord import World, offered, text_of
 
 IDEAS = ("雨夜的城市街道", "a robot playing the violin", "a red fox in the snow", "ein Korb mit Erdbeeren")
@@ -79,6 +79,7 @@ async def count(database: Database) -> int:
         return await session.scalar(select(func.count()).select_from(Embedding)) or 0
 
 
+@QUICKLY_ON_SQLITE
 async def test_a_request_is_found_by_its_meaning_in_another_language(database: Database, index: Meaning) -> None:
     street, robot, fox, basket = await painted(database)
     [other] = await painted(database, ["a fox in a snowy forest"], BOB)
@@ -219,6 +220,7 @@ async def test_history_finds_ones_own_by_meaning_and_by_words(world: World, inde
     assert told(answer) == NOTHING_FOUND
 
 
+@QUICKLY_ON_SQLITE
 async def test_what_filters_leave_is_found_however_many_others_are_nearer(database: Database, index: Meaning) -> None:
     jobs, gallery = JobQueue(database), Gallery(database)
     old = await jobs.enqueue(new_job("a fox in deep snow", ADA, style="ink"))

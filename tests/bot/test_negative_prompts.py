@@ -75,7 +75,8 @@ async def test_in_every_style_a_model_that_leaves_nothing_out_is_asked_for_nothi
     async with open_app(settings.using(models=models, max_jobs_per_user=1000, max_jobs_per_guild=1000)) as app:
         for model in models:
             picture = "0" * 64 if model == "cyclegan" else None
-            for style in app.styles.presets:
+            # With one model each style is tried, with the others a few.
+            for style in [*app.styles.presets][:: 1 if model == "FluxPipeline" else 8]:
                 job = await ask(app, model=model, style=style, image=picture)
                 negative = job.generation.negative_prompt
                 assert (negative == "", job.notes.get(LEFT_OUT, False)) == ((model != "sd"),) * 2

@@ -108,7 +108,7 @@ async def test_what_the_shipped_model_does_with_words_is_told(app: App):
         ("a (red:1.4) apple", ""),
     ]
     jobs = [
-        await submit.imagine(app, asked(text=text, style=style, expand="off", steps=1, user_id=user))
+        await submit.imagine(app, asked(text=text, style=style, expand="off", steps=1, size="64x64", user_id=user))
         for user, (text, style) in zip((1, 2, 1), wanted, strict=True)
     ]
     await work(app)

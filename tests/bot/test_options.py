@@ -180,7 +180,11 @@ async def test_a_remix_loses_nothing(app: App) -> None:
     check()
 
 
-@pytest.mark.parametrize("names", [*([name] for name in SAID), [*SAID]], ids=lambda names: names[-1])
+@pytest.mark.parametrize(
+    "names",
+    [*(pytest.param([name], marks=pytest.mark.slow) for name in SAID), [*SAID]],
+    ids=lambda names: names[-1],
+)
 async def test_the_button_keeps_every_option(app: App, names: list[str]) -> None:
     put_lora(app.settings, "ink")
     if names[-1] in ("strength", *ABOUT) and len(names) == 1:
@@ -223,6 +227,7 @@ async def test_a_remix_with_another_model_has_that_ones_own_steps_and_size(setti
         assert (again.request["seed"], again.generation.count) == (7, 2)
 
 
+@pytest.mark.slow
 def test_an_option_that_is_declared_once_is_everywhere(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.bot.made_up_option", str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)

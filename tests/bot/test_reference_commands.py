@@ -141,6 +141,7 @@ async def test_references_are_painted_shown_repeated_and_erased(world: World) ->
     assert list(world.app.images.folder.rglob("*.png")) == []
 
 
+@pytest.mark.slow
 async def test_a_blend_of_five_sizes_with_and_without_words(world: World) -> None:
     files = {f"image{i}": (f"{i}.png", drawn((20 + 10 * i, 80 - 10 * i), i)) for i in range(1, 6)}
     wordless = await asked(world, "blend", **files)
@@ -377,6 +378,7 @@ async def test_blends_that_cannot_be_are_refused(world: World) -> None:
     assert (await world.newest()).status == JobStatus.REFUSED
 
 
+@pytest.mark.slow
 async def test_of_an_animation_the_first_frame_counts(world: World) -> None:
     job = await asked(world, prompt="a fox", sref=("a.gif", two_frames("GIF")))
     assert (await painted(world, job)).status == JobStatus.SUCCEEDED
@@ -394,6 +396,7 @@ async def test_a_picture_that_is_gone_before_it_is_painted_costs_a_sentence(worl
     assert (await world.delivered(other)).status == JobStatus.SUCCEEDED
 
 
+@pytest.mark.slow
 async def test_many_requests_wait_with_their_references(world: World) -> None:
     result = await world.ada.slash(world.channel, "imagine", prompt="a {red, blue} fox --count 4", **SREF)
     assert result.response
@@ -414,6 +417,7 @@ async def test_doctor_names_an_adapter_for_another_model(settings: Settings, tin
     assert not other.cards["tiny"].controls
 
 
+@pytest.mark.slow
 async def test_what_a_family_cannot_combine_is_refused_before_the_queue(world: World) -> None:
     """Stable Diffusion 3 follows a control picture from words only; FLUX has no areas."""
     red = ("red.png", drawn((32, 32)))

@@ -131,8 +131,8 @@ async def test_what_cannot_be_read_back_is_painted_and_charged_once(app: App, se
 
 async def test_a_later_round_shows_its_number_and_can_be_cancelled(app: App) -> None:
     async with running(make_worker(app, AddingExpander())):
-        job = await ask(app, f"{IDEA} --refine 4", expand="off", steps=200)
-        job = await row(app, job, lambda job: job.step > 200)
+        job = await ask(app, f"{IDEA} --refine 4", expand="off", steps=100)
+        job = await row(app, job, lambda job: job.step > 100)
         assert not job.is_steerable
         assert " · round 2 of at most 5" in job_messages.painting(job)
         await app.jobs.cancel(job.id, "enough")

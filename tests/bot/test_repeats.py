@@ -285,7 +285,7 @@ async def test_a_hostile_file_gets_one_sentence(app: App, file: bytes) -> None:
 
 
 async def test_a_text_that_unpacks_to_gigabytes_is_not_unpacked() -> None:
-    bomb = zlib.compress(bytes(300_000_000), 9)
+    bomb = zlib.compress(bytes(300_000_000), 1)
     chunk = b"zTXt" + b"parameters\0\0" + bomb
     length, check = len(chunk) - 4, zlib.crc32(chunk)
     plain = png()

@@ -51,7 +51,7 @@ async def test_the_first_report_opens_a_card_and_rejecting_takes_the_pictures_aw
     assert await world.app.strikes.count(world.guild.id, world.ada.id) == 1
 
 
-@pytest.mark.parametrize("is_in_time", [True, False])
+@pytest.mark.parametrize("is_in_time", [True, pytest.param(False, marks=pytest.mark.slow)])
 async def test_what_is_approved_or_not_looked_at_stays(world: World, is_in_time: bool):
     await choose_channel(world)
     job = await world.painted("a fox")

@@ -50,7 +50,7 @@ async def pressed(world: World, job: Job, label: str) -> Job:
     return await shown(world, await world.newest())
 
 
-@pytest.mark.parametrize("name", [HIDDEN, OPEN])
+@pytest.mark.parametrize("name", [HIDDEN, pytest.param(OPEN, marks=pytest.mark.slow)])
 async def test_a_picture_to_start_from(world: World, name: str) -> None:
     job = await shown(world, await world.imagine(WORDS, image=(name, png((64, 48)))))
     assert is_hidden(world.message(job)) == (name == HIDDEN)
@@ -69,8 +69,10 @@ async def test_a_picture_to_start_from(world: World, name: str) -> None:
     assert {file.is_spoiler() for file in page.response.attachments} == {name == HIDDEN}
 
 
-@pytest.mark.parametrize("name", [HIDDEN, OPEN])
-@pytest.mark.parametrize("is_menu", [True, False])
+@pytest.mark.parametrize(
+    ("is_menu", "name"),
+    [(True, HIDDEN), (False, HIDDEN), (False, OPEN), pytest.param(True, OPEN, marks=pytest.mark.slow)],
+)
 async def test_a_picture_that_is_described(world: World, name: str, is_menu: bool) -> None:
     if is_menu:
         await world.bob.slash(world.channel, "uploads", others="allowed")

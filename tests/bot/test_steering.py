@@ -194,6 +194,7 @@ async def test_a_flagged_change_waits_for_a_moderator(app: App) -> None:
     assert (job.status, job.quarantine) == (JobStatus.SUCCEEDED, HoldReason.FLAGGED)
 
 
+@pytest.mark.slow
 async def test_a_change_after_the_last_step_is_noted(app: App) -> None:
     executor = SlowExecutor(app.settings, 2)
     job = await ask(app, seed=7, steps=6, expand="off")

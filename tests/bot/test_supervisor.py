@@ -111,6 +111,7 @@ async def test_a_killed_workers_animation_is_painted_anew(app: App, settings: Se
     assert len(list(all_frames(app.images.open(done.images[0].sha256)))) == LEAST_FRAMES
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows knows neither sessions nor groups")
 async def test_a_worker_shares_the_bots_session_but_not_its_process_group(app: App, settings: Settings) -> None:
     async with Supervisor(settings, app.jobs):

@@ -21,7 +21,7 @@ __all__ = ["without_progress"]
 
 
 @pytest.mark.usefixtures("without_progress")
-@pytest.mark.parametrize("status", [500, 503, 429, 401])
+@pytest.mark.parametrize("status", [500, 429, 401, pytest.param(503, marks=pytest.mark.slow)])
 async def test_what_may_pass_is_tried_again(world: World, status: int) -> None:
     world.env.inject_error(*PATCH, status=status)
     job = await world.painted()
@@ -70,7 +70,7 @@ async def test_a_network_that_breaks_loses_nothing(world: World, monkeypatch: py
 
 
 @pytest.mark.usefixtures("without_progress")
-@pytest.mark.parametrize("refusals", [1, 2])
+@pytest.mark.parametrize("refusals", [2, pytest.param(1, marks=pytest.mark.slow)])
 async def test_a_too_large_upload_shrinks_as_discord_answers(world: World, refusals: int) -> None:
     world.env.inject_error(*PATCH, status=413, code=40005, times=refusals)
     job, noise = await painted_noise(world)

@@ -152,7 +152,7 @@ def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> Non
 
 
 async def test_every_picture_from_128_pixels_up_is_marked_and_a_repeat_is_the_same(app: App) -> None:
-    large = await ask(app, "a red cat", steps=1, size="256x256")
+    large = await ask(app, "a red cat", steps=1, size="128x128")
     small = await ask(app, "a red cat", steps=1, size="64x128", user_id=2)
     await make_worker(app, AddingExpander()).run(burst=True)
     large, small = await app.jobs.get(large.id), await app.jobs.get(small.id)

@@ -186,6 +186,7 @@ async def test_a_picture_that_a_deleted_one_took_along_is_stored_again(
     assert files(app) == [app.images.path(image.sha256)]
 
 
+@pytest.mark.slow
 async def test_the_model_is_loaded_while_the_first_prompt_is_made(app: App, expander: AddingExpander) -> None:
     executor = WatchedExecutor(app.settings)
     expander.free.clear()
@@ -356,6 +357,7 @@ async def test_a_batch_holds_no_more_samples_than_fit(settings: Settings, expand
         assert max(map(len, executor.batches)) == 1
 
 
+@pytest.mark.slow
 async def test_after_a_cancelled_job_that_filled_the_batch_others_are_painted(
     app: App, expander: AddingExpander
 ) -> None:
@@ -381,6 +383,7 @@ async def test_stopping_puts_back_what_is_in_hand(app: App, expander: AddingExpa
         assert (job.status, job.worker_id, job.attempts) == (JobStatus.QUEUED, None, 0)
 
 
+@pytest.mark.slow
 async def test_steps_are_written_down_a_few_times_a_second_only(
     app: App, expander: AddingExpander, monkeypatch: pytest.MonkeyPatch
 ) -> None:

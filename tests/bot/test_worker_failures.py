@@ -91,7 +91,7 @@ def _poison(app: App) -> GenerationRequest:
     return tiny_request(scheduler="NoSuchScheduler", width=card.width, height=card.height)
 
 
-@pytest.mark.parametrize("trouble", ["disk", "readonly"])
+@pytest.mark.parametrize("trouble", ["disk", pytest.param("readonly", marks=pytest.mark.slow)])
 async def test_what_cannot_be_stored_costs_no_attempt_and_waits_until_it_can(
     app: App, expander: AddingExpander, monkeypatch: pytest.MonkeyPatch, trouble: str
 ) -> None:
@@ -268,6 +268,7 @@ async def test_a_job_that_another_worker_has_taken_is_let_go(settings: Settings,
             assert (job.status, job.worker_id, job.images) == (JobStatus.RUNNING, "worker-2", [])
 
 
+@pytest.mark.slow
 async def test_a_row_that_only_looks_like_ours_is_tried_again(settings: Settings, expander: AddingExpander) -> None:
     async with open_app(settings.using(lease_seconds=0.4)) as app:
         job = await ask(app)
