@@ -46,7 +46,7 @@ def _memory() -> str | None:
 # An example that takes long shows a busy machine, not a fault.
 PATIENT = hypothesis.settings(deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow])
 hypothesis.settings.register_profile("thorough", PATIENT)
-hypothesis.settings.register_profile("quick", PATIENT, max_examples=40)
+hypothesis.settings.register_profile("quick", PATIENT, max_examples=20)
 hypothesis.settings.load_profile("quick")
 
 # Before torch is loaded: threads that spin while they wait are many times slower on two cores with several processes.

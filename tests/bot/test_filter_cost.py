@@ -143,6 +143,8 @@ def hard_patterns(draw: st.DrawFn) -> list[str]:
 @example(["bbbaaaaa*", "*aaaabbbb", "baba*"], "baa" * 500)
 @example(runs(400), "абв" * 500)
 @example(runs(400), "ab" * 750)
+@example(runs(3), "\u0488" * 1500)
+@example(runs(3), "и\u0488\u0489a\u0301" * 300)
 @example([f"*{'ab' * size}*" for size in range(1, 50)], "ab" * 750)
 @example(
     [f"*{'a' * one}{'а' * other}{star}" for one in range(1, 6) for other in range(1, 6) for star in ("", "*")], "a" * 60

@@ -124,13 +124,16 @@ def _fold(piece: str) -> str:
 
 def _with_marks(text: str, is_kept: Callable[[str, str], bool]) -> str:
     """The text with those marks that stay, by the Unicode names of letter and mark."""
-    if not _MARKED.search(text):
-        return text
-    return _MARKED.sub(
-        lambda run: run[1] + "".join(mark for mark in run[2] if is_kept(_name(run[1]), _name(mark))), text
-    )
+
+    def kept(run: re.Match[str]) -> str:
+        letter, marks = run[1], run[2]
+        lost = [mark for mark in set(marks) if not is_kept(_name(letter), _name(mark))]
+        return letter + marks.translate(dict.fromkeys(map(ord, lost)))
+
+    return _MARKED.sub(kept, text)
 
 
+@lru_cache(maxsize=1 << 12)
 def _name(character: str) -> str:
     return unicodedata.name(character, "") if character else ""
 
