@@ -182,8 +182,17 @@ async def test_a_video_model_paints_one_prompt_as_a_video(world: World) -> None:
     assert labels(message) == ["Picture", "Reroll", "Details", "Favourite", "Delete"]
     [kept] = job.images
     assert kept.mark is not None
-    stored = frames_of(world.app.images.read(kept.sha256))
     assert len(kept.frame_hashes or ()) > 1
+    assert "is a video" in await animate(world, pictures=f"{job.id}")
+
+
+@pytest.mark.slow
+async def test_a_video_of_one_seed_is_the_same_and_a_reroll_another(world: World) -> None:
+    prompts = "a red fox runs --model film --seed 3"
+    assert await animate(world, prompts=prompts) == ""
+    job = await delivered(world)
+    message = world.message(job)
+    stored = frames_of(world.app.images.read(job.images[0].sha256))
     assert await animate(world, prompts=prompts, frames=17, motion="ping-pong") == ""
     await world.ada.click(message, label="Reroll")
     rerolled = await delivered(world)
@@ -194,7 +203,6 @@ async def test_a_video_model_paints_one_prompt_as_a_video(world: World) -> None:
     assert [apart(one, other) for one, other in zip(stored, same, strict=True)] == [0] * 17
     assert (rerolled.action, rerolled.samples, rerolled.parent_id) == ("reroll", 17, job.id)
     assert apart(stored[0], frames_of(world.app.images.read(rerolled.images[0].sha256))[0]) > 10
-    assert "is a video" in await animate(world, pictures=f"{job.id}")
 
 
 @pytest.mark.slow
@@ -282,7 +290,7 @@ async def test_what_cannot_be_animated_is_said_in_one_sentence(world: World) -> 
 
 
 async def test_a_bad_frame_holds_the_whole_animation_back(world: World) -> None:
-    await animate(world, prompts="a red fox | a blue boat", frames=8, motion="ping-pong")
+    await animate(world, prompts="a red fox | a blue boat --model small", frames=8, motion="ping-pong")
     job = await delivered(world)
     [image] = job.images
     assert await world.app.image_policy.objection(job, job.where) is None

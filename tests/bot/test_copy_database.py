@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import asyncio
 from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import select, text
 
+from limner.bot.__main__ import main
 from limner.bot.app import open_app
 from limner.bot.errors import SetupError
 from limner.bot.settings import Settings
@@ -82,14 +82,12 @@ async def test_a_database_with_rows_takes_none(settings: Settings, tmp_path: Pat
     assert await rows_of(other.url) == before
 
 
-async def test_the_command_says_what_it_copied(settings: Settings, postgres_url: str):
-    await fill(settings)
-    address = postgres_url.replace("+asyncpg", "")
-    command = [sys.executable, "-m", "limner", "--data", str(settings.data), "migrate", "--from", "sqlite"]
+def test_the_command_says_what_it_copied(
+    settings: Settings, postgres_url: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    asyncio.run(fill(settings))
+    monkeypatch.setenv("LIMNER_DATABASE_URL", postgres_url.replace("+asyncpg", ""))
 
-    done = subprocess.run(
-        command, env={"LIMNER_DATABASE_URL": address, "PATH": ""}, capture_output=True, text=True, check=False
-    )
+    assert main(["--data", str(settings.data), "migrate", "--from", "sqlite"]) == 0
 
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.endswith("rows (2 requests); the old database is as it was.\n")
+    assert capsys.readouterr().out.endswith("rows (2 requests); the old database is as it was.\n")

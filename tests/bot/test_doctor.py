@@ -265,29 +265,7 @@ async def test_a_worker_that_cannot_store_pictures_and_a_folder_that_takes_none_
     assert (paused["status"], "full" in paused["what"]) == ("fail", False)
 
 
-async def test_what_cannot_work_fails_and_says_what_to_change(
-    settings: Settings, capsys: pytest.CaptureFixture[str]
-) -> None:
-    wrong = (
-        'styles = "nowhere.toml"',
-        'device = "cuda:99"',
-        'expander = "magic"',
-        '[models]\nmine = "/no/such/folder"',
-    )
-    (settings.data / "limner.toml").write_text("\n".join(wrong))
-    code, said = await findings(capsys, settings.data)
-    assert code == 1
-    for what, setting in (
-        ("nowhere.toml", "STYLES"),
-        ("no device cuda:99", "DEVICE"),
-        ("no expander 'magic'", "EXPANDER"),
-        ("no folder or file /no/such/folder", "MODELS"),
-    ):
-        assert found(said, what)["status"] == "fail"
-        assert f"LIMNER_{setting}" in found(said, what)["mend"]
-
-
-async def test_model_folders_are_looked_into(
+async def test_model_folders_are_looked_into_and_what_cannot_work_says_what_to_change(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("empty", "pickled"):
@@ -299,7 +277,9 @@ async def test_model_folders_are_looked_into(
         (tmp_path / "pickled" / "unet" / name).write_text("{}")
     models = [f'{name} = "{(tmp_path / name).as_posix()}"' for name in ("empty", "pickled")]
     on = ['dtype = "fastest"', 'compile = "hub,pickled"', 'attention = {hub = "flash"}', 'quantize = {hub = "int8"}']
-    lines = [*on, "[models]", *models, 'hub = "somebody/no-such-model"']
+    wrong = ['styles = "nowhere.toml"', 'device = "cuda:99"', 'expander = "magic"']
+    models += ['mine = "/no/such/folder"', 'hub = "somebody/no-such-model"']
+    lines = [*on, *wrong, "[models]", *models]
     (settings.data / "limner.toml").write_text("\n".join(lines))
     measured, key = Measured(settings.measured_file), "cpu with 2 cores|somebody/no-such-model|512x512"
     measured.put("batch", key, 8)
@@ -312,7 +292,7 @@ async def test_model_folders_are_looked_into(
     for device, value in {"gpu": {"time": 0.5}, "old": {"time": 1.1}, "cpu": {"problem": "package"}, "x": 7}.items():
         measured.put("attention", f"{device}|somebody/no-such-model|512x512|float16|flash{here}", value)
     measured.put("attention", f"gpu|somebody/no-such-model|512x512|float16|sage{here}", {"time": 0.1})
-    _, said = await findings(capsys, settings.data)
+    code, said = await findings(capsys, settings.data)
     seen = [check["what"] for check in said["checks"] if check["what"].startswith("model hub on ")]
     assert [what.partition(" on ")[2] for what in seen] == [
         "cpu with 2 cores: 8 samples in a call",
@@ -329,6 +309,15 @@ async def test_model_folders_are_looked_into(
     assert "no safetensors" in found(said, "model pickled")["what"]
     assert found(said, "model hub")["status"] == "warn"
     assert found(said, "model hub")["mend"] == "hf download somebody/no-such-model"
+    assert code == 1
+    for what, setting in (
+        ("nowhere.toml", "STYLES"),
+        ("no device cuda:99", "DEVICE"),
+        ("no expander 'magic'", "EXPANDER"),
+        ("no folder or file /no/such/folder", "MODELS"),
+    ):
+        assert found(said, what)["status"] == "fail"
+        assert f"LIMNER_{setting}" in found(said, what)["mend"]
 
 
 @pytest.mark.usefixtures("server_paints")

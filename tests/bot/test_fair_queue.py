@@ -122,10 +122,10 @@ async def test_no_question_reads_the_whole_table(settings: Settings):
             asked.append((statement, parameters))
 
     file = settings.data / "limner.db"
-    _fill(file, 500)
+    _fill(file, 200)
     await _ask_everything(database, settings)
     few = [_steps(file, *question) for question in asked]
-    _fill(file, 10_000)
+    _fill(file, 4_000)
     many = [_steps(file, *question) for question in asked]
 
     await database.close()

@@ -127,7 +127,7 @@ def test_names_of_filters_are_escaped_in_the_heading() -> None:
 async def test_a_button_with_numbers_that_no_page_writes_finds_what_there_is(world: World) -> None:
     [job] = await paint(world, "a fox")
     large = "f" * 16
-    for place in (large, f".{large}", f"..{large}", f".2cc0a2.{large * 3}"):
+    for place in (large, f".2cc0a2.{large * 3}"):
         button = TurnButton("Next", "n", Key(0, 0), f"+{place}||||")
         view = discord.ui.View(timeout=None).add_item(button)
         forged = await world.bot.get_partial_messageable(world.channel.id).send(view=view)

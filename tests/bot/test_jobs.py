@@ -332,7 +332,7 @@ async def test_live_workers_share_the_wait(jobs: JobQueue):
 async def test_a_place_counts_what_other_servers_are_given_before(database: Database):
     jobs = JobQueue(database, server_weights={7: 2.0})
     await painted(jobs, new_job(user_id=99, guild_id=9))
-    for number in range(120):
+    for number in range(60):
         await jobs.enqueue(new_job(user_id=number, guild_id=7 + number % 3))
     mine = await jobs.enqueue(new_job(user_id=100, guild_id=8))
 

@@ -145,6 +145,7 @@ async def test_a_rule_with_many_twins_and_long_lists_of_rules_and_changes_can_be
     assert len(str(log.embeds[0].description).split("**")) == 21
 
 
+@pytest.mark.slow
 async def test_marked_up_words_fit_into_details_and_history(world: World) -> None:
     number = await ask(world, MARKS[:2000], negative=MARKS[:2000], image_name=MARKS[:200], style="watercolor")
     job = await world.claim()

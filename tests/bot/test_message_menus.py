@@ -196,6 +196,7 @@ async def test_settings_are_reused_by_all_who_see_the_pictures(world: World) -> 
     assert made.id == job.id + 2
 
 
+@pytest.mark.slow
 async def test_the_start_picture_of_a_request_is_not_among_its_settings(world: World) -> None:
     job = await world.painted(image=("my fox.png", png()), strength=0.5)
     shown = await menu(world, world.bob, REUSE, world.message(job))

@@ -131,6 +131,7 @@ async def test_the_picture_says_what_was_left_out(settings: Settings, flux: Path
         assert f"\n-# The model flux {NOTE}\n" in job_messages.ended(job, app.styles, says_ai=True)
 
 
+@pytest.mark.slow
 async def test_a_model_whose_card_did_not_tell_is_asked_again_without(settings: Settings, flux: Path, tmp_path: Path):
     """A hub name, for one: its files are not here when the request is accepted."""
     link = tmp_path / "hub"

@@ -157,6 +157,7 @@ async def test_a_request_is_finished_as_its_flags_say(app: App) -> None:
     assert (await submit.reroll(app, job, user_id=0)).generation.finish == job.generation.finish
 
 
+@pytest.mark.slow
 async def test_a_picture_whose_file_is_gone_cannot_be_made_larger(app: App) -> None:
     job = await done(app, await ask(app, steps=1))
     app.images.delete(job.images[0].sha256)

@@ -76,6 +76,7 @@ async def test_what_is_around_a_picture_is_painted_and_the_picture_stays(app: Ap
         assert (made.user_id, made.generation.is_from_picture) == (5, True)
 
 
+@pytest.mark.slow
 async def test_one_picture_is_made_larger_and_again(app: App) -> None:
     [first] = await done(app, await ask(app, count=2))
     [larger] = await done(app, await picture_actions.upscale(app, first, 2, SOMEBODY, times=2))

@@ -270,7 +270,6 @@ async def test_a_part_that_is_none_or_all_gets_a_sentence(world: World) -> None:
 
 async def test_words_name_a_part_where_a_model_finds_it(world: World) -> None:
     first = await painted(world)
-    grid = await under_grid(world, first, world.ada)
     usual: dict[str, Any] = {"idea": "a green hat", "rest": ["exact"]}
     for model, source, is_offered in (
         ("tiny", SHIPPED_SEGMENTATION, False),  # it knows doodle's pictures only

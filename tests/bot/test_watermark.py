@@ -108,6 +108,7 @@ def test_pictures_without_a_mark_and_with_another_key_have_none() -> None:
         assert not WATERMARK.read(flat)
 
 
+@pytest.mark.slow
 def test_a_picture_that_is_marked_again_has_the_new_number_and_mostly_the_old_one_too() -> None:
     """The old one is lost where the cells of both lie on each other, once in 16 times."""
     first = WATERMARK.marked(photograph("coffee.png", SIDE), 0)
@@ -116,6 +117,7 @@ def test_a_picture_that_is_marked_again_has_the_new_number_and_mostly_the_old_on
     assert sum(0 in found for found in read) >= 7
 
 
+@pytest.mark.slow
 def test_another_bots_mark_on_top_takes_nothing_away() -> None:
     stranger = Watermark(b"another key")
     for image in pictures(SIDE):

@@ -57,6 +57,7 @@ async def test_a_request_that_cannot_be_painted_fails_alone(app: App, expander: 
     assert {str(before.id), str(after.id)} in executor.batches
 
 
+@pytest.mark.slow
 async def test_values_that_are_not_numbers_are_tried_once_and_blamed_on_the_lora(
     app: App, worker: Worker, tiny: Path
 ) -> None:

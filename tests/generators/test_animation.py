@@ -178,6 +178,7 @@ def test_frames_at_keys_are_the_keys_pictures_and_neighbours_are_untouched(tiny:
     assert max(ways) < apart(frames[0], frames[-1])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "family", ["sd3", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sdxl", "flux_dev"))]
 )

@@ -36,6 +36,7 @@ def test_all_of_diffusers_backends_are_known_but_those_that_download_code():
     assert set(ATTENTION) == {name for name in names - {"native"} if not name.endswith("_hub")}
 
 
+@pytest.mark.slow
 def test_another_backend_paints_the_stock_picture_and_is_used_if_it_is_quicker(flux: Path):
     measured, usual = Measured(), _AttentionBackendRegistry._active_backend
     load(flux, "_native_math", measured)

@@ -120,7 +120,7 @@ def test_parts_beside_a_file_replace_or_complete_its_own(sd1: Path, tmp_path: Pa
 
 
 def test_limner_json_names_the_file_of_another_autoencoder(sd1: Path, tmp_path: Path):
-    """As diffusers lays it out or as Stable Diffusion's code does, for a checkpoint and a folder."""
+    """As Stable Diffusion's code lays it out for a checkpoint, as diffusers does for a folder."""
     other = build_tiny_pipeline(tmp_path / "other", 1)
     mixed = shutil.copytree(sd1, tmp_path / "mixed", ignore=shutil.ignore_patterns("vae"))
     shutil.copytree(other / "vae", mixed / "vae")
@@ -130,10 +130,10 @@ def test_limner_json_names_the_file_of_another_autoencoder(sd1: Path, tmp_path: 
     save_file(vae, tmp_path / "vae.safetensors")
     file, folder = write_checkpoint(sd1, tmp_path / "mine.safetensors"), shutil.copytree(sd1, tmp_path / "plain")
     said = file.with_suffix("") / "limner.json", folder / "limner.json"
-    for source, place in zip((file, folder), said, strict=True):
-        for named in ("../vae.safetensors", "../other/vae/diffusion_pytorch_model.safetensors"):
-            place.write_text(json.dumps({"vae": named}))
-            np.testing.assert_array_equal(painted(source), expected)
+    named = "../vae.safetensors", "../other/vae/diffusion_pytorch_model.safetensors"
+    for source, place, name in zip((file, folder), said, named, strict=True):
+        place.write_text(json.dumps({"vae": name}))
+        np.testing.assert_array_equal(painted(source), expected)
     for wrong in ("../missing.safetensors", "../plain/unet/diffusion_pytorch_model.safetensors"):
         said[1].write_text(json.dumps({"vae": wrong}))
         with pytest.raises(ModelNotFound, match="names as vae is no autoencoder"):

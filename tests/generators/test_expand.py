@@ -105,7 +105,7 @@ async def test_off_uses_the_idea_as_it_is():
     assert foreign.text == "夕阳下的海滩"
 
 
-@pytest.mark.parametrize("idea", IDEAS)
+@pytest.mark.parametrize("idea", [*IDEAS[:10], *(pytest.param(idea, marks=pytest.mark.slow) for idea in IDEAS[10:])])
 async def test_the_small_model_only_adds(bundled: TransformersExpander, idea: str):
     expansion = await bundled.expand(idea, locale="en-US", seed=3, max_words=20)
     assert expansion.text == f"{idea}, {expansion.added}"

@@ -45,13 +45,13 @@ def test_the_fastest_format_is_taken_if_it_saves_enough_and_timed_once(seconds: 
 
 
 def test_a_real_model_is_timed_and_painted_in_each_format(tiny: Path, tmp_path: Path):
-    """Formats of float32 paint the stock pipeline's picture; the pictures of all are finished."""
+    """The first and the last one: formats of float32 paint the stock pipeline's picture, and all of them a picture."""
     card, file = ModelCard.read("tiny", str(tiny)), tmp_path / "measured.json"
     DiffusionGenerator.load(card, device="cpu", dtype="fastest", measured=Measured(file)).close()
     [(key, kept)] = Measured(file).all("formats").items()
     assert len(kept["seconds"]) == 4
     stock = stock_images(tiny, tiny_request())[0]
-    for name in kept["seconds"]:
+    for name in [*kept["seconds"]][::3]:
         Measured(file).put("formats", key, {**kept, "chosen": name})
         generator = DiffusionGenerator.load(card, device="cpu", dtype="fastest", measured=Measured(file))
         unet = generator._pipelines.loaded.unet

@@ -50,6 +50,7 @@ def restyled(model: Path, picture: Path, **more: object) -> list[np.ndarray]:
     return [np.asarray(image, int) for image in event.images]
 
 
+@pytest.mark.slow
 def test_a_style_is_learnt_from_one_picture_and_changes_others(recipe: StyleRecipe) -> None:
     figures = train_style(recipe, processes=1)
     assert figures.style < 0.7

@@ -203,6 +203,7 @@ def test_the_losses_are_told_in_parts_with_learning_rate_and_speed(trained: tupl
         assert sums == pytest.approx([row["loss"] for row in rows], rel=1e-4)
 
 
+@pytest.mark.slow
 def test_event_files_hold_what_the_table_holds_and_go_on_after_a_stop(toys: PictureFolder, tmp_path: Path):
     plan = replace(PLAN, tensorboard=True)
     task = autoencoder_task(toys)

@@ -47,6 +47,7 @@ def test_what_is_told_as_not_read_changes_nothing(family_folder: Callable[[str],
     assert np.array_equal(np.asarray(long.images[0]), np.asarray(short.images[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("family", "longest"), [pytest.param("sd3", 256, marks=pytest.mark.slow), ("flux_dev", 512)])
 def test_the_encoder_that_reads_most_counts(family_folder: Callable[[str], Path], family: str, longest: int):
     folder = family_folder(family)

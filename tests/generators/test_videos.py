@@ -161,6 +161,7 @@ def test_a_lora_of_stable_diffusion_counts_in_its_videos(folder_of: Callable[[st
     assert "LoRA" in str(failed.error)
 
 
+@pytest.mark.slow
 def test_a_video_that_does_not_fit_costs_itself_only(folder_of: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
     folder = folder_of(QUICK)
     card = card_of(folder)
