@@ -102,6 +102,7 @@ async def test_a_picture_that_was_deleted_meanwhile_ends_in_a_sentence(app: App)
     assert len(varied.images) == 1  # it has the picture for a start
 
 
+@pytest.mark.slow
 async def test_a_model_that_fills_no_part_refuses_before_the_queue(app: App) -> None:
     [first] = await done(app, await ask(app))
     app.settings.cards["tiny"] = picture_actions.replace(app.settings.cards["tiny"], masks=False)

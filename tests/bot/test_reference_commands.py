@@ -77,6 +77,13 @@ async def painted(world: World, job: Job) -> Job:
     return await world.delivered(job)
 
 
+async def pretended(world: World, prompt: str, count: int = 1) -> Job:
+    """A posted request that no model painted, to refer to."""
+    await world.imagine(prompt, count=count)
+    await world.finish(await world.claim(), count=count)
+    return await world.delivered(await world.newest())
+
+
 async def asked(world: World, command: str = "imagine", /, **options: Any) -> Job:
     result = await world.ada.slash(world.channel, command, **options)
     answer = result.response or result.followups[0]
@@ -167,7 +174,7 @@ async def test_everybody_blends_and_a_command_that_is_sent_twice_is_two_requests
 
 
 async def test_a_posted_picture_is_a_reference_by_button_and_by_flag(world: World) -> None:
-    first = await painted(world, await asked(world, prompt="a red cat --count 2"))
+    first = await pretended(world, "a red cat", 2)
     for who in (world.ada, world.grace, world.bob):
         shown = await who.click(world.message(first), custom_id=f"limner:picture:{first.id}:2")
         assert shown.response
@@ -200,7 +207,7 @@ async def test_a_posted_picture_is_a_reference_by_button_and_by_flag(world: Worl
 
 
 async def test_the_link_of_a_message_is_a_reference_for_those_who_may_read_it(world: World) -> None:
-    first = await painted(world, await asked(world, prompt="a red cat --count 2"))
+    first = await pretended(world, "a red cat", 2)
     upload = await world.ada.send(world.channel, "look", attachments=[("SPOILER_a.png", drawn((40, 30)))])
     link, own = (
         f"https://discord.com/channels/{world.guild.id}/{world.channel.id}/{one}"
@@ -234,7 +241,7 @@ async def test_the_link_of_a_message_is_a_reference_for_those_who_may_read_it(wo
 
 async def test_links_count_in_the_forms_under_a_picture_and_in_a_blend(world: World) -> None:
     """With the same rights as in /imagine."""
-    first = await painted(world, await asked(world, prompt="a red cat"))
+    first = await pretended(world, "a red cat")
     upload = await world.ada.send(world.channel, "look", attachments=[("SPOILER_a.png", drawn((40, 30)))])
     closed = world.guild.create_text_channel(
         "closed", overwrites={world.bob: discord.PermissionOverwrite(view_channel=False)}
@@ -272,7 +279,7 @@ async def test_links_count_in_the_forms_under_a_picture_and_in_a_blend(world: Wo
 
 async def test_a_mask_says_where_a_reference_counts(world: World) -> None:
     """By file in the form, by the link of a message in the flags; kept with the request, and gone with it."""
-    first = await painted(world, await asked(world, prompt="a red cat"))
+    first = await pretended(world, "a red cat")
     said: dict[str, Any] = {"idea": "a dog", "role": ["subject"], "weight": "0.4"}
     job_before = await world.newest()
     refusal = await filled(world.bob, world, first, "Use as reference", {**said, "mask": [("m.png", png(shade=255))]})

@@ -166,6 +166,7 @@ def test_alone_and_in_a_full_batch(family: str, scheduler: str, request: pytest.
     assert_same_pictures(paint(generator, {0: [("it", wanted), *others]})["it"], expected)
 
 
+@pytest.mark.slow
 def test_words_seed_and_guidance_change_the_picture(tiny_generator: DiffusionGenerator):
     base = paint_alone(tiny_generator, tiny_request())
     for change in ({"prompt": "blue"}, {"seed": 8}, {"guidance_scale": 1.0}, {"negative_prompt": "green"}):

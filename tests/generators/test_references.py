@@ -88,6 +88,7 @@ def test_they_change_the_picture_and_more_with_more_weight(model: Model, generat
         assert 0 <= weak < strong, role
 
 
+@pytest.mark.slow
 def test_equal_references_share_a_call(model: Model) -> None:
     generator = DiffusionGenerator.load(model.card, device="cpu", max_batch=20)
     rows: list[tuple[str, int]] = []
@@ -170,7 +171,10 @@ def test_files_that_vanish_after_they_were_read_cost_their_own_request_a_sentenc
     assert after.images == neighbour.images
 
 
-@pytest.mark.parametrize(("role", "file"), DAMAGED)
+@pytest.mark.parametrize(
+    ("role", "file"),
+    [pytest.param(*one, marks=[pytest.mark.slow] * ("image_encoder" in one[1])) for one in DAMAGED],
+)
 def test_files_without_numbers_cost_their_own_request_a_sentence(
     role: Role, file: str, own: Model, tmp_path: Path
 ) -> None:

@@ -60,6 +60,7 @@ def test_a_scene_of_twice_the_side_is_the_same_scene(pictograms: Pictograms, mon
         assert (np.asarray(other.regions)[::2, ::2] != np.asarray(one.regions)).mean() < 0.03, one.caption
 
 
+@pytest.mark.slow
 def test_a_styled_scene_says_its_style_and_looks_like_no_other(pictograms: Pictograms):
     maker = SceneMaker(pictograms, styled=1.0)
     for number in range(10):
@@ -115,6 +116,7 @@ def test_held_out_combinations_occur_in_none_of_many_training_scenes(pictograms:
     check_that_nothing_is_held_out(pictograms, 40_000)
 
 
+@pytest.mark.slow
 def test_a_scene_to_test_with_tells_a_held_out_combination(pictograms: Pictograms):
     maker, held_out = SceneMaker(pictograms, held_out=True), HeldOut(pictograms)
     kinds: set[str] = set()
@@ -132,6 +134,7 @@ def test_a_scene_to_test_with_tells_a_held_out_combination(pictograms: Pictogram
     assert kinds == {"colour", "paper", "place", "number", "noun"}
 
 
+@pytest.mark.slow
 def test_scenes_of_what_doodle_has_never_seen_tell_a_combination_that_is_not_in_its_table(pictograms: Pictograms):
     seen, held_out = read_seen(), HeldOut(pictograms)
     assert Counter(kind for _, kind, _ in seen) == {"noun": 786, "paper": 333, "colour": 180, "place": 139}

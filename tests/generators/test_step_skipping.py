@@ -124,6 +124,7 @@ def test_few_steps_are_all_taken(family_folder: Callable[[str], Path], monkeypat
     assert_stock("sd1", folder, wanted, left)
 
 
+@pytest.mark.slow
 def test_from_new_words_on_nothing_is_known(family_folder: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch):
     """A change of the prompt and its replay give the same picture, with two calls from the new words."""
     folder = family_folder("sd1")

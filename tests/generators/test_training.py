@@ -269,6 +269,7 @@ def test_sheets_take_a_twentieth_of_the_time_at_most(tmp_path: Path, monkeypatch
     assert sheets == [11, 221, 280], "after the first step, 200 seconds later, and at the end"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
 def test_a_sheet_is_painted_in_the_precision_of_the_training(
     precision: torch.dtype, toys: PictureFolder, tmp_path: Path

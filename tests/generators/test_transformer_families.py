@@ -226,6 +226,7 @@ def test_prompts_of_any_length_share_a_call_where_the_denoiser_takes_a_mask(
         assert_stock(folder, request, left)
 
 
+@pytest.mark.slow
 def test_qwen_image_follows_guidance_and_leaves_out(folder_of: Callable[[str], Path]):
     folder = folder_of("Qwen-Image")
     usual = tiny_request(width=SIDE, height=SIDE, num_inference_steps=2)

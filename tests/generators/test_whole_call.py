@@ -245,6 +245,7 @@ def test_out_of_memory_is_painted_again_in_smaller_calls(tiny: Path, pipe):
     assert ladder.rows(SIDE**2, decoding=True) == 2
 
 
+@pytest.mark.slow
 def test_what_never_fits_fails_after_the_last_rung(tiny: Path, pipe):
     tiled: list[bool] = []
 
