@@ -159,21 +159,16 @@ async def test_marked_up_words_fit_into_details_and_history(world: World) -> Non
     assert (await pressed(world.ada, message, "Details")).embeds[0].to_dict() == opened.embeds[0].to_dict()
 
 
-@pytest.mark.parametrize(
-    ("options", "sentence"),
-    [
+async def test_what_is_wrong_is_told_in_a_sentence_that_fits(world: World) -> None:
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"model": "x" * 5000}, "and 124 more"),
         ({"lora": "x" * 5000}, "and 122 more"),
         ({"style": "x" * 5000}, "That style is not known"),
-        pytest.param({"aspect": "1:1", "prompt": "a fox --" + "x" * 5000}, "", marks=pytest.mark.slow),
-        pytest.param({"prompt": "a fox --style " + "x" * 5000}, "", marks=pytest.mark.slow),
-    ],
-)
-async def test_what_is_wrong_is_told_in_a_sentence_that_fits(
-    world: World, options: dict[str, Any], sentence: str
-) -> None:
-    prompt: str = options.pop("prompt", "a fox")
-    assert sentence in await world.refused(prompt, **options)
+        ({"aspect": "1:1", "prompt": "a fox --" + "x" * 5000}, ""),
+        ({"prompt": "a fox --style " + "x" * 5000}, ""),
+    ]
+    for options, sentence in wrong:
+        assert sentence in await world.refused(options.pop("prompt", "a fox"), **options), [*options]
 
 
 async def test_models_and_loras_with_long_names_can_be_chosen(world: World) -> None:

@@ -386,25 +386,21 @@ async def test_the_same_erasure_twice_is_one(database: Database, history: Histor
     assert [one.id for one in (*started, other, later)] == [1, 1, 2, 2]
 
 
-@pytest.mark.parametrize(
-    ("given", "sentence"),
-    [
+async def test_what_cannot_be_erased_is_said_and_what_was_typed_comes_back(world: World):
+    wrong: list[tuple[dict[str, Any], str]] = [
         ({"what": ["period"], "first": "yesterday"}, "“yesterday” is not a date"),
         ({"what": ["period"]}, "Give the first day"),
         ({"what": ["period"], "first": "2026-02-02", "last": "2026-02-01"}, "The last day is before the first one"),
         ({"what": ["one"], "request": "the fox"}, "“the fox” is not a request's number"),
         ({"what": ["one"], "request": "77"}, "is not there any more"),
-    ],
-)
-async def test_what_cannot_be_erased_is_said_and_what_was_typed_comes_back(
-    world: World, given: dict[str, Any], sentence: str
-):
-    refused = await ask(world, world.ada, **given)
-    assert refused.response
-    assert refused.ephemeral
-    assert sentence in refused.response.content
-    assert "Change it" in labels(refused.response.message)
-    assert await world.app.erasures.to_do() == []
+    ]
+    for given, sentence in wrong:
+        refused = await ask(world, world.ada, **given)
+        assert refused.response
+        assert refused.ephemeral
+        assert sentence in refused.response.content
+        assert "Change it" in labels(refused.response.message)
+        assert await world.app.erasures.to_do() == []
 
 
 async def test_strikes_stay_until_they_expire_and_a_host_may_ask_for_a_member_who_left(world: World):
