@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-import unicodedata
 from dataclasses import dataclass
 from typing import Self
 
@@ -61,9 +60,7 @@ class Idea:
 def one_line(text: str) -> str:
     """The text without line breaks, control characters and direction marks."""
     spaced = re.sub(r"[\s\u2028\u2029]+", " ", text)
-    return re.sub(
-        r"[\u202a-\u202e\u2066-\u2069]", "", "".join(c for c in spaced if unicodedata.category(c) != "Cc")
-    ).strip()
+    return re.sub(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]", "", spaced).strip()
 
 
 def ascii_only(read: Idea) -> str:

@@ -46,9 +46,9 @@ ON_CPU = (
     Plan(samples=SAMPLES, batch=32, learning_rate=6e-4, warmup=500, ema=0.9995, decay=0.15, seed=SEED),
 )
 """The same in smaller steps, for a CPU's memory and speed."""
-STYLED_SCENES = 10_000
+STYLED_SCENES = 13_000
 WIDER = Plan(samples=20_000, batch=8, learning_rate=3e-4, warmup=100, ema=0.99, decay=0.4, seed=SEED)
-STYLED = Plan(samples=66_000, batch=32, learning_rate=4e-4, warmup=50, ema=0.995, decay=0.4, seed=SEED)
+STYLED = Plan(samples=122_000, batch=32, learning_rate=4e-4, warmup=50, ema=0.995, decay=0.4, seed=SEED)
 """Plans of the autoencoder of larger pictures, and of the denoiser that learns styles, on any device."""
 VOCABULARY = 5_000
 CARD = {
@@ -123,7 +123,7 @@ def _compose_scenes(folder: Path, kind: str = "scenes") -> None:
     first, count = (0, SCENES) if kind == "scenes" else (200_000, STYLED_SCENES)
     if len(list((folder / kind).glob("?????"))) * PART < count:
         archive = downloads.fetch(downloads.PICTOGRAMS, folder / "downloads")
-        how = {} if kind == "scenes" else {"scale": 2, "styled": 0.5}
+        how = {} if kind == "scenes" else {"scale": 2, "styled": 0.62}
         compose(folder / kind, SceneMaker(Pictograms(archive, read_nouns()), **how), first, first + count)
 
 

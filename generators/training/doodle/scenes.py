@@ -31,7 +31,7 @@ from limner.generators.training.doodle.places import (
     paint_setting_sun,
     pick_light,
 )
-from limner.generators.training.doodle.styles import WORDINGS, render, worded
+from limner.generators.training.doodle.styles import render, some_style, worded
 
 PART = 1000
 """Scenes in one folder."""
@@ -221,7 +221,7 @@ class SceneMaker:
 
 def _in_style(scene: Scene, random: Random) -> Scene:
     """The scene in a style by chance, which its caption names."""
-    style = random.choice(list(WORDINGS))
+    style = some_style(random)
     return replace(
         scene, image=render(scene.image, style, random.getrandbits(32)), caption=worded(scene.caption, style, random)
     )

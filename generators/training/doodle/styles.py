@@ -78,6 +78,8 @@ WORDINGS: dict[str, tuple[str, ...]] = {
     ),
 }
 """Captions of scenes in each style, around the plain caption."""
+SHARES = {"line drawing": 3, "neon": 2}
+"""How many times as often as the others a style is rendered: these are easily mistaken for a blueprint."""
 
 
 def style_words() -> set[str]:
@@ -92,6 +94,11 @@ def render(image: Image.Image, style: str, seed: int) -> Image.Image:
     painted = _RENDERED[style](pixels, noise)
     levels = ((painted[0].clamp(-1, 1) + 1) * 127.5).round().byte()
     return Image.fromarray(levels.permute(1, 2, 0).numpy())
+
+
+def some_style(random: Random) -> str:
+    """A style by chance."""
+    return random.choices(list(WORDINGS), [SHARES.get(style, 1) for style in WORDINGS])[0]
 
 
 def worded(caption: str, style: str, random: Random) -> str:
