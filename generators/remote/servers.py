@@ -68,6 +68,6 @@ class ModelServers:
             if awake:
                 return min(awake, key=lambda server: server.requests)
             wakes = min(server.rests_until for server in self._servers)
-            await asyncio.sleep(max(0.0, min(wakes, until) - now))
             if wakes > until:
                 raise ServersDown
+            await asyncio.sleep(wakes - now)

@@ -28,6 +28,7 @@ from limner.generators.remote import images_answer, images_client
 from limner.generators.remote.generator import RemoteGenerator
 from limner.generators.remote.images_answer import AccountRefused
 from limner.generators.remote.openai_images import OpenAIImagesGenerator
+from limner.generators.remote.servers import PATIENCE, ModelServers
 from limner.generators.requests import GenerationRequest
 from tests.discord_records import until
 from tests.images_server import PaintingServer, encoded, error, open_painting_server
@@ -216,6 +217,13 @@ async def test_a_server_that_is_not_there_costs_no_attempt(server: PaintingServe
     assert isinstance(said, ServersDown)
     assert not said.costs_attempt
     await asyncio.to_thread(painter.close)
+
+
+async def test_nobody_waits_for_servers_that_rest_for_longer_than_a_request_waits():
+    servers = ModelServers(["http://127.0.0.1:9"])
+    (await servers.free()).rest(PATIENCE + 20)
+    with pytest.raises(ServersDown):
+        await asyncio.wait_for(servers.free(), PATIENCE / 2)
 
 
 async def test_several_servers_share_the_requests_and_one_that_is_down_gets_none_until_it_is_back():
