@@ -31,6 +31,7 @@ from limner.bot.settings import Settings
 from limner.bot.storage.tables.models import Job, Seen
 from limner.bot.ui import uploads
 from limner.bot.ui.controls import parts_of
+from tests import cheap_decoder
 from tests.discord_records import LONGEST_PAUSE
 from tests.discord_spec import complaints
 from tests.rows import seen
@@ -235,7 +236,7 @@ def kept_modules() -> Generator[None]:
 @asynccontextmanager
 async def opened(settings: Settings) -> AsyncGenerator[World]:
     """Limner in a simulated Discord. Nobody paints unless the test does."""
-    with kept_modules():
+    with kept_modules(), cheap_decoder.used():
         world = World(settings)
         await world.open()
         try:
