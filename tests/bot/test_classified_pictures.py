@@ -101,7 +101,7 @@ async def ended(app: App, job: Job, quarantine: str | None) -> Job:
     """The job's row as soon as it is painted or refused, and in this quarantine."""
     async with asyncio.timeout(30):
         while not (found := await app.jobs.get(job.id)).is_final or found.quarantine != quarantine:
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
     return found
 
 

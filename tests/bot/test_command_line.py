@@ -11,6 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from argparse import ArgumentParser
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -242,26 +243,24 @@ def test_what_cannot_be_done_is_one_sentence(
     assert rows(settings.data) == []
 
 
-def help_of(capsys: pytest.CaptureFixture[str], *verbs: str) -> str:
+def every_verb(
+    parser: ArgumentParser, capsys: pytest.CaptureFixture[str], *above: str
+) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Each verb that has no verbs or kinds below it, and its help."""
     with pytest.raises(SystemExit):
-        main([*verbs, "--help"])
-    return capsys.readouterr().out
-
-
-def every_verb(capsys: pytest.CaptureFixture[str], *above: str) -> Iterator[tuple[str, ...]]:
-    """Each verb that has no verbs or kinds below it."""
-    below = re.findall(r"^    ([a-z]+)(?: |$)", help_of(capsys, *above), re.MULTILINE)
+        parser.parse_args([*above, "--help"])
+    said = capsys.readouterr().out
     is_parent = not above or above[-1] in ("filter", "train")
     if not is_parent:
-        yield above
-    for name in below if is_parent else ():
-        yield from every_verb(capsys, *above, name)
+        yield above, said
+    for name in re.findall(r"^    ([a-z]+)(?: |$)", said, re.MULTILINE) if is_parent else ():
+        yield from every_verb(parser, capsys, *above, name)
 
 
 def test_every_verb_takes_the_data_folder_behind_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = [*every_verb(capsys)]
+    found = dict(every_verb(build_parser(), capsys))
     assert {("imagine",), ("filter", "check"), ("train", "lora"), ("evaluate",), ("doctor",)} < {*found}
-    assert [verbs for verbs in found if "--data DIR" not in help_of(capsys, *verbs)] == []
+    assert [verbs for verbs, said in found.items() if "--data DIR" not in said] == []
     assert main(["migrate", "--data", str(tmp_path / "behind")]) == 0
     assert main(["--data", str(tmp_path / "before"), "migrate"]) == 0
     assert (tmp_path / "behind" / "limner.db").exists()

@@ -33,7 +33,7 @@ async def several(url: str, count: int) -> AsyncGenerator[list[JobQueue]]:
 
 async def test_eight_claimers_never_take_a_job_twice_or_mix_a_batch(database_url: str):
     async with several(database_url, 8) as queues:
-        for number in range(96):
+        for number in range(48):
             await queues[0].enqueue(new_job(user_id=number % 5, model="ab"[number % 2], samples=1 + number % 2))
         batches: list[list[Job]] = []
 
@@ -43,7 +43,7 @@ async def test_eight_claimers_never_take_a_job_twice_or_mix_a_batch(database_url
 
         await asyncio.gather(*(work(f"w{n}", jobs) for n, jobs in enumerate(queues)))
 
-    assert sorted(job.id for batch in batches for job in batch) == list(range(1, 97))
+    assert sorted(job.id for batch in batches for job in batch) == list(range(1, 49))
     assert all(len({job.weights_key for job in batch}) == 1 for batch in batches)
     assert all(sum(job.samples for job in batch) <= 4 for batch in batches)
 
@@ -51,7 +51,7 @@ async def test_eight_claimers_never_take_a_job_twice_or_mix_a_batch(database_url
 async def test_a_claim_is_empty_only_when_nothing_waits(postgres_url: str):
     """Several machines wake up at once; with SKIP LOCKED alone all but one would go back to sleep beside a queue."""
     async with several(postgres_url, 6) as queues:
-        for _ in range(5):
+        for _ in range(3):
             for user in range(6):
                 await queues[0].enqueue(new_job(user_id=user))
             claims = await asyncio.gather(*(jobs.claim(f"w{n}", capacity=1) for n, jobs in enumerate(queues)))

@@ -41,7 +41,9 @@ async def fill(settings: Settings) -> None:
             await session.execute(text("DELETE FROM jobs WHERE id = :id"), {"id": last.id})
 
 
-async def test_all_rows_go_to_postgres_and_the_bot_goes_on_there(settings: Settings, postgres_url: str):
+async def test_all_rows_go_to_postgres_and_back_and_the_bot_goes_on_there(
+    settings: Settings, postgres_url: str, tmp_path: Path
+):
     await fill(settings)
     before = await rows_of(settings.url)
 
@@ -50,22 +52,15 @@ async def test_all_rows_go_to_postgres_and_the_bot_goes_on_there(settings: Setti
     assert await rows_of(postgres_url) == before == await rows_of(settings.url)
     assert copied == {name: len(rows) for name, rows in before.items()}
     assert copied["jobs"] == 2
+    back = settings.using(data=tmp_path)
+    await copy_database(postgres_url, back.url)
+    assert await rows_of(back.url) == before
+    async with open_app(back) as app:
+        assert (await app.jobs.enqueue(new_job("a new hat", user_id=9))).id == 4
     async with open_app(settings.using(database_url=postgres_url)) as app:
         assert (await app.jobs.enqueue(new_job("a new hat", user_id=9))).id == 4
         assert [job.idea for job in await app.history.page(2, search="owl", every_status=True)] == ["a waiting owl"]
         assert [job.idea for job in await app.jobs.claim("worker", capacity=2)] == ["a waiting owl"]
-
-
-async def test_and_back_again(settings: Settings, postgres_url: str, tmp_path: Path):
-    await fill(settings)
-    await copy_database(settings.url, postgres_url)
-    back = settings.using(data=tmp_path)
-
-    await copy_database(postgres_url, back.url)
-
-    assert await rows_of(back.url) == await rows_of(settings.url)
-    async with open_app(back) as app:
-        assert (await app.jobs.enqueue(new_job("a new hat", user_id=9))).id == 4
 
 
 async def test_a_database_with_rows_takes_none(settings: Settings, tmp_path: Path):

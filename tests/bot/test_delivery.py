@@ -74,7 +74,7 @@ def edits(world: World) -> int:
     return sum(request.method == "PATCH" for request in world.env.http_requests)
 
 
-async def test_the_placeholder_becomes_the_picture(world: World) -> None:
+async def test_the_placeholder_becomes_the_picture_or_several_or_says_why_it_failed(world: World) -> None:
     job = await world.imagine("a red fox", seed=7)
     claimed = await world.claim()
     await save_expansion(world, claimed, "soft light")
@@ -92,8 +92,6 @@ async def test_the_placeholder_becomes_the_picture(world: World) -> None:
     assert await attachment.read() == world.app.images.read(job.images[0].sha256)
     assert len(world.channel.history()) == 1
 
-
-async def test_several_pictures_a_style_and_a_note(world: World) -> None:
     job = await world.imagine("a red fox", seed=7, count=3, style="watercolor")
     [claimed] = await world.app.jobs.claim("painter", capacity=4)
     await save_expansion(world, claimed, "", "The language model was too slow, so your idea is used as it is.")
@@ -107,8 +105,6 @@ async def test_several_pictures_a_style_and_a_note(world: World) -> None:
     ]
     assert labels(message) == ["1", "2", "3", "Favourite", "Reroll", "Remix", "Upscale all", "Details", "Delete"]
 
-
-async def test_a_failure_says_why(world: World) -> None:
     job = await world.imagine()
     await world.app.jobs.fail(await world.claim(), "memory", "It does not fit; ask for a smaller one.")
     message = world.message(await world.delivered(job))
@@ -286,7 +282,7 @@ async def test_a_slow_channel_holds_up_only_itself(world: World, monkeypatch: py
         return await edit(self, **look)  # pyright: ignore[reportArgumentType]
 
     monkeypatch.setattr(discord.PartialMessage, "edit", slow)
-    for _ in range(25):
+    for _ in range(21):
         job = await world.app.jobs.enqueue(new_job(world, other.id))
         await world.app.jobs.attach_message(job.id, 1)
         await world.app.jobs.cancel(job.id, "No more.")

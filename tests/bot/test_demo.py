@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import socket
 import sys
 from collections.abc import AsyncGenerator
 from contextlib import suppress
@@ -17,6 +18,7 @@ import psutil
 import pytest
 import simcord
 
+from limner.bot.__main__ import main
 from limner.bot.demo import MENDED, open_page
 from limner.bot.queue.endings import StoredPicture
 from limner.bot.settings import Settings
@@ -41,11 +43,14 @@ async def test_two_people_can_use_every_command(page: simcord.Preview) -> None:
     assert str(page.env.bot.user) == "Limner"
 
 
-async def test_a_pinned_message_says_what_to_try(page: simcord.Preview) -> None:
+async def test_a_pinned_message_says_what_to_try_and_buttons_are_put_under_pictures(page: simcord.Preview) -> None:
+    """And the page stays at the newest message."""
     [pinned] = page.channel.pinned_messages()
     assert "three things to try" in pinned.content.casefold()
     async with Browser(page.url) as browser:
         await browser.until("hree things to try")
+        for path, (_, mended) in MENDED.items():
+            assert (await browser.file(path)).count(mended) == 1
 
 
 async def test_a_channel_is_shown_when_its_name_is_typed(page: simcord.Preview) -> None:
@@ -119,12 +124,6 @@ async def test_the_page_tells_the_time_of_the_click(page: simcord.Preview) -> No
         assert page.capture_time >= before - timedelta(seconds=1)
 
 
-async def test_the_page_stays_at_the_newest_message_and_puts_buttons_under_pictures(page: simcord.Preview) -> None:
-    async with Browser(page.url) as browser:
-        for path, (_, mended) in MENDED.items():
-            assert (await browser.file(path)).count(mended) == 1
-
-
 async def test_the_page_is_shown_anew_after_the_bot_was_busy_for_long(
     page: simcord.Preview, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -152,13 +151,17 @@ async def test_ids_are_those_of_the_last_demo(settings: Settings) -> None:
     assert seen[0] == seen[1]
 
 
-async def test_a_taken_port_is_one_sentence(page: simcord.Preview, settings: Settings) -> None:
-    port = int(page.url.split(":")[2].split("/")[0])
-    process = await _start(settings.using(workers=0), port)
-    _, told = await process.communicate()
-    assert f"port {port}" in told.decode().splitlines()[-1]
-    assert "--port" in told.decode().splitlines()[-1]
-    assert process.returncode
+def test_a_taken_port_is_one_sentence(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, value in settings.using(workers=0).environment().items():
+        monkeypatch.setenv(name, value)
+    with socket.create_server(("127.0.0.1", 0)) as taken, kept_modules():
+        port = taken.getsockname()[1]
+        assert main(["demo", "--port", str(port)]) != 0
+    told = capsys.readouterr().err
+    assert f"port {port}" in told.splitlines()[-1]
+    assert "--port" in told.splitlines()[-1]
 
 
 @pytest.mark.slow

@@ -70,24 +70,19 @@ async def test_the_menu_of_a_message_describes_its_first_picture(world: World) -
     assert private(await world.ada.context_menu(world.channel, MENU, nothing)) == NO_PICTURE
 
 
-async def test_what_is_not_a_picture_is_refused_privately(world: World) -> None:
+async def test_what_cannot_be_described_is_refused_privately(world: World) -> None:
+    """What is no picture, a file whose name has forbidden words, and all if no model describes pictures."""
     result = await world.ada.slash(world.channel, "describe", picture=("fox.png", b"not a picture"))
     assert private(result) == KIND
     assert await world.app.history.count(None, every_status=True) == 0
-
-
-async def test_a_bot_without_an_image_text_model_says_so(world: World) -> None:
-    vars(world.app.settings)["image_text_model"] = ""
-    result = await world.ada.slash(world.channel, "describe", picture=("fox.png", png()))
-    assert private(result) == str(CannotDescribe())
-    assert await world.app.history.count(None, every_status=True) == 0
-
-
-async def test_a_forbidden_file_name_is_refused(world: World) -> None:
     await world.app.filters.add(world.guild.id, "naughty", world.grace.id)
     result = await world.ada.slash(world.channel, "describe", picture=("naughty.png", png()))
     assert private(result).startswith("The file name has words that are not allowed here")
     assert (await world.newest()).status == JobStatus.REFUSED
+    vars(world.app.settings)["image_text_model"] = ""
+    result = await world.ada.slash(world.channel, "describe", picture=("fox.png", png()))
+    assert private(result) == str(CannotDescribe())
+    assert await world.app.history.count(None, every_status=True) == 1
 
 
 async def test_finished_pictures_can_be_made_larger_by_their_owner(world: World) -> None:

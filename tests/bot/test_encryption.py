@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import threading
 import zipfile
 from base64 import b64encode
@@ -271,11 +272,12 @@ async def test_running_workers_need_the_key_first(settings: Settings):
             await encrypt(settings, is_off=is_off, as_json=False)
 
 
-async def test_a_copy_into_another_database_stays_encrypted(settings: Settings, tmp_path: Path):
+async def test_a_copy_into_another_database_stays_encrypted(settings: Settings, empty_database: Path, tmp_path: Path):
     async with open_app(settings) as app:
         await painted(app.jobs, new_job("a giraffe"), _picture(app.images))
     other = tmp_path / "other"
     other.mkdir()
+    shutil.copy(empty_database, other / "limner.db")
     copied = settings.using(data=other)
     await copy_database(settings.url, copied.url)
     assert found(other, WORDS) == set()

@@ -87,7 +87,7 @@ class Schedule:
         self.waits_since[job_id] = len(self.served), come_to, (await self.jobs.get(job_id)).turn
 
 
-@effort(max_examples=12)
+@effort(max_examples=8)
 @given(schedule=SCHEDULES)
 def test_turns_go_round_whatever_happens(empty_database: Path, schedule: list[tuple[str, int]]):
     """The bound of `test_nobody_starves`, on the rows, with jobs that fail, are held, released and cancelled."""

@@ -177,8 +177,8 @@ async def test_what_a_rule_puts_in_the_place_of_words(world: World) -> None:
     assert {(await world.app.jobs.get(one)).reason_code for one in (job.id, (await world.newest()).id)} == {CODE}
 
 
-def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, data = tmp_path / f"{BARE}.png", tmp_path / "data"
+def test_the_command(settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file, data = tmp_path / f"{BARE}.png", settings.data
     file.write_bytes(png())
     for who in (CHILD, "emma watson"):
         for command in (("imagine", who, "--image", str(file)), ("animate", f"{who} | {BARE}")):

@@ -13,6 +13,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption
 from limner.bot.moderation import hash_lists
 from limner.bot.moderation.blocked_images import ListedPicture
+from limner.bot.settings import Settings
 from limner.bot.storage.tables.moderation_tables import BlockedPicture
 from limner.bot.storage.tables.picture_hashes import PictureHashes
 from tests.bot.test_command_line import limner_here
@@ -74,8 +75,10 @@ async def test_what_is_known_by_one_hash_gets_the_other_one(app: App) -> None:
     assert (await app.blocked.block(7, ListedPicture(PictureHashes(pdq=LONG)), 1)).id == row.id
 
 
-def test_the_command_prints_what_it_reads(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file, data = tmp_path / "list.txt", tmp_path / "data"
+def test_the_command_prints_what_it_reads(
+    settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, data = tmp_path / "list.txt", settings.data
     file.write_text(f"{ONE} # a\n{LONG},{FAR} # b c\n")
     code, printed, _complaint = limner_here(capsys, data, "block", "--import", str(file), "--hashes")
     assert (code, printed) == (0, file.read_text())
@@ -105,6 +108,8 @@ def test_any_file_is_a_list_or_is_refused(data: bytes) -> None:
     assert hash_lists.read(hash_lists.write(rows).encode(), "list.txt") == found
 
 
-def test_a_list_that_is_too_long() -> None:
-    with pytest.raises(BadOption, match="more than 50,000"):
+def test_a_list_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hash_lists.MOST == 50_000
+    monkeypatch.setattr(hash_lists, "MOST", 1000)
+    with pytest.raises(BadOption, match="more than 1,000"):
         hash_lists.read(b"".join(b"%016x\n" % number for number in range(hash_lists.MOST + 1)), "a")
