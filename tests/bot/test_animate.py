@@ -51,7 +51,7 @@ def film(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def settings(settings: Settings, tiny: Path, film: Path) -> Settings:
     sizes = {"tiny": f"{tiny}@{SIDE}x{SIDE}:2:30", "small": f"{tiny}@64x64:2:30", "film": f"{film}@{SIDE}x{SIDE}:2"}
-    return settings.using(models=sizes, device="cpu", image_text_model="", max_batch=4)
+    return settings.using(models=sizes, device="cpu", image_text_model="", max_batch=1)
 
 
 async def animate(world: World, who: simcord.MemberActor | None = None, **options: Any) -> str:

@@ -13,6 +13,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Callable, Generator, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,7 @@ from limner.bot.cli import verbs
 from limner.bot.cli.arguments import build_parser
 from limner.bot.queue.faults import EXIT_SETUP
 from limner.bot.settings import Settings
-from tests.images_server import open_painting_server, settings_of
+from tests.images_server import PaintingServer, open_painting_server, settings_of
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -96,21 +97,39 @@ def until(look: Callable[[], Any], seconds: float = 60) -> None:
         time.sleep(0.05)
 
 
+@contextmanager
+def painting_server() -> Generator[PaintingServer]:
+    """A server that paints, in a thread of its own, because a verb has the event loop of this one."""
+    with ThreadPoolExecutor(1) as thread, asyncio.Runner() as runner:
+        opened, over = Future[PaintingServer](), asyncio.Event()
+
+        async def serve() -> None:
+            async with open_painting_server() as server:
+                opened.set_result(server)
+                await over.wait()
+
+        serving = thread.submit(runner.run, serve())
+        try:
+            yield opened.result(10)
+        finally:
+            runner.get_loop().call_soon_threadsafe(over.set)
+            serving.result(10)
+
+
 @pytest.mark.parametrize("paints_here", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_imagine_paints_and_history_remembers(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], paints_here: bool
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], paints_here: bool
 ) -> None:
     """By a server, and by the shipped model on a machine where nothing was set up."""
     data, out = tmp_path / "data", tmp_path / "out"
     ask = ("imagine", "a red apple --seed 7", "--count", "2", "--json", "--out", str(out))
-
-    async def by_a_server() -> tuple[int, str, str]:
-        async with open_painting_server() as server:
+    if paints_here:
+        code, printed, _ = limner(data, *ask)
+    else:
+        with painting_server() as server:
             for name, value in (settings_of(server) | {"models": "doodle=org/doodle@256x256"}).items():
                 monkeypatch.setenv(f"LIMNER_{name.upper()}", value)
-            return await asyncio.to_thread(limner, data, *ask)
-
-    code, printed, _ = limner(data, *ask) if paints_here else asyncio.run(by_a_server())
+            code, printed, _ = limner_here(capfd, data, *ask)
     assert code == 0
     result = json.loads(printed)
     assert set(result) == KEYS
@@ -135,12 +154,12 @@ def test_imagine_paints_and_history_remembers(
             assert picture.size == (image["width"], image["height"]) == (256, 256)
     assert working_on(data) == []
 
-    code, printed, _ = limner_here(capsys, data, "history", "--json", "--search", "apple")
+    code, printed, _ = limner_here(capfd, data, "history", "--json", "--search", "apple")
     [remembered] = json.loads(printed)
     assert (code, set(remembered)) == (0, KEYS)
     assert {**remembered, "images": []} == {**result, "images": []}
     assert [image["sha256"] for image in remembered["images"]] == [image["sha256"] for image in result["images"]]
-    code, printed, _ = limner_here(capsys, data, "history")
+    code, printed, _ = limner_here(capfd, data, "history")
     assert code == 0
     assert "a red apple" in printed
 

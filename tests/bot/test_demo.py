@@ -43,8 +43,8 @@ async def test_two_people_can_use_every_command(page: simcord.Preview) -> None:
     assert str(page.env.bot.user) == "Limner"
 
 
-async def test_a_pinned_message_says_what_to_try_and_buttons_are_put_under_pictures(page: simcord.Preview) -> None:
-    """And the page stays at the newest message."""
+async def test_a_pinned_message_says_what_to_try_and_the_page_is_mended(page: simcord.Preview) -> None:
+    """The page shows it, and has what keeps it at the newest message and puts buttons under pictures."""
     [pinned] = page.channel.pinned_messages()
     assert "three things to try" in pinned.content.casefold()
     async with Browser(page.url) as browser:

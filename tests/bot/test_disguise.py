@@ -297,7 +297,7 @@ def test_every_disguise_has_a_name_that_is_translated() -> None:
     assert steps <= DISGUISES
 
 
-@pytest.mark.parametrize("half", [0, 1])
+@pytest.mark.parametrize("half", [0, pytest.param(1, marks=pytest.mark.slow)])
 def test_most_respellings_of_other_words_are_found(half: int) -> None:
     counts = {kind: disguises.recall(kind, half)[:2] for kind in disguises.KINDS}
     assert all(found >= 0.95 * every for found, every in counts.values()), counts

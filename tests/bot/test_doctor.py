@@ -141,19 +141,6 @@ def found(said: dict[str, Any], words: str) -> dict[str, str]:
     return next(check for check in said["checks"] if words in check["what"])
 
 
-async def test_a_new_machine_lacks_a_database_and_a_token(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, said = await findings(capsys, tmp_path)
-    assert code == 1
-    assert found(said, "no tables") | {"what": ""} == {
-        "status": "fail",
-        "what": "",
-        "mend": f"limner --data {tmp_path} migrate",
-    }
-    assert found(said, "no Discord token")["status"] == "warn"
-    assert {found(said, words)["status"] for words in ("Python", "data folder", "model doodle", "torch")} == {"ok"}
-    assert "client_id=APPLICATION_ID" in said["invite"]
-
-
 @pytest.mark.parametrize("paints_here", [False, pytest.param(True, marks=pytest.mark.slow)])
 async def test_everything_is_well_and_the_steps_are_printed(
     settings: Settings,
@@ -265,9 +252,10 @@ async def test_a_worker_that_cannot_store_pictures_and_a_folder_that_takes_none_
     assert (paused["status"], "full" in paused["what"]) == ("fail", False)
 
 
-async def test_model_folders_are_looked_into_and_what_cannot_work_says_what_to_change(
+async def test_a_new_machine_lacks_a_database_and_a_token_and_settings_that_cannot_work_are_named(
     settings: Settings, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (settings.data / "limner.db").unlink()
     for name in ("empty", "pickled"):
         (tmp_path / name).mkdir()
     parts = {"_class_name": "StableDiffusionPipeline", "unet": ["diffusers", "UNet2DConditionModel"]}
@@ -277,8 +265,8 @@ async def test_model_folders_are_looked_into_and_what_cannot_work_says_what_to_c
         (tmp_path / "pickled" / "unet" / name).write_text("{}")
     models = [f'{name} = "{(tmp_path / name).as_posix()}"' for name in ("empty", "pickled")]
     on = ['dtype = "fastest"', 'compile = "hub,pickled"', 'attention = {hub = "flash"}', 'quantize = {hub = "int8"}']
-    wrong = ['styles = "nowhere.toml"', 'device = "cuda:99"', 'expander = "magic"']
-    models += ['mine = "/no/such/folder"', 'hub = "somebody/no-such-model"']
+    wrong = ['styles = "nowhere.toml"', 'expander = "magic"']
+    models += ['doodle = "pretrained:doodle"', 'mine = "/no/such/folder"', 'hub = "somebody/no-such-model"']
     lines = [*on, *wrong, "[models]", *models]
     (settings.data / "limner.toml").write_text("\n".join(lines))
     measured, key = Measured(settings.measured_file), "cpu with 2 cores|somebody/no-such-model|512x512"
@@ -293,6 +281,14 @@ async def test_model_folders_are_looked_into_and_what_cannot_work_says_what_to_c
         measured.put("attention", f"{device}|somebody/no-such-model|512x512|float16|flash{here}", value)
     measured.put("attention", f"gpu|somebody/no-such-model|512x512|float16|sage{here}", {"time": 0.1})
     code, said = await findings(capsys, settings.data)
+    assert found(said, "no tables") | {"what": ""} == {
+        "status": "fail",
+        "what": "",
+        "mend": f"limner --data {settings.data} migrate",
+    }
+    assert found(said, "no Discord token")["status"] == "warn"
+    assert {found(said, words)["status"] for words in ("Python", "data folder", "model doodle", "torch")} == {"ok"}
+    assert "client_id=APPLICATION_ID" in said["invite"]
     seen = [check["what"] for check in said["checks"] if check["what"].startswith("model hub on ")]
     assert [what.partition(" on ")[2] for what in seen] == [
         "cpu with 2 cores: 8 samples in a call",
@@ -312,7 +308,6 @@ async def test_model_folders_are_looked_into_and_what_cannot_work_says_what_to_c
     assert code == 1
     for what, setting in (
         ("nowhere.toml", "STYLES"),
-        ("no device cuda:99", "DEVICE"),
         ("no expander 'magic'", "EXPANDER"),
         ("no folder or file /no/such/folder", "MODELS"),
     ):
@@ -405,6 +400,8 @@ def test_an_nvidia_card_that_torch_cannot_use_is_not_given_up(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, wanted: str, status: str
 ) -> None:
     torch: dict[str, Any] = {"version": "2.13.0+cpu", "cuda": [], "mps": False}
+    check = machine.device_state("cuda:99", torch | {"cuda": ["one"]})
+    assert (check.status, "no device cuda:99" in check.what, check.mend) == ("fail", True, "LIMNER_DEVICE=auto")
     monkeypatch.setattr(machine, "DRIVER", tmp_path)
     check = machine.device_state(wanted, torch)
     assert (check.status, "CUDA build of torch" in check.mend) == (status, True)

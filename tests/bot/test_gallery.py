@@ -23,7 +23,7 @@ from limner.bot.storage.history.gallery import Filter, Gallery, Key
 from limner.bot.storage.history.history import History
 from limner.bot.storage.pictures.image_store import ImageStore
 from limner.bot.storage.tables.models import Image, Job
-from tests.rows import new_job, painted, picture
+from tests.rows import QUICKLY_ON_SQLITE, new_job, painted, picture
 
 MINE = Filter(user_id=1)
 HERE = Filter(guild_id=5)
@@ -111,6 +111,7 @@ async def test_a_moved_request_is_found_in_its_new_channel(
         assert await ids(gallery, replace(scope, channel_id=8)) == [moved]
 
 
+@QUICKLY_ON_SQLITE
 async def test_upscaled_pictures_are_found_by_those_that_were_made_of_them(jobs: JobQueue, gallery: Gallery):
     one, all_of_it = await paint(jobs, new_job(), 3), await paint(jobs, new_job(), 2)
     await paint(jobs, new_job())
@@ -149,6 +150,7 @@ async def test_no_words_are_taken_for_what_the_index_keeps_beside_words(jobs: Jo
     assert await gallery.requests(Filter(words="0p2", every_status=True), 9) == []
 
 
+@QUICKLY_ON_SQLITE
 async def test_what_is_deleted_is_on_no_page(jobs: JobQueue, gallery: Gallery, database: Database, tmp_path: Path):
     history = History(database, ImageStore(tmp_path / "images", Cipher()))
     kept, one_of_it, gone = [await paint(jobs, new_job(), 2) for _ in range(3)]
