@@ -106,7 +106,7 @@ async def test_jobs_that_come_at_once_have_turns_of_their_own(database_url: str)
 
 async def test_cancel_and_claim_at_once_leave_no_job_between(database_url: str):
     async with several(database_url, 2) as (bot, worker):
-        for _ in range(20):
+        for _ in range(10):
             job = await bot.enqueue(new_job())
             claimed, status = await asyncio.gather(worker.claim("w", capacity=1), bot.cancel(job.id, ""))
             ended = await worker.end_cancelled("w")
@@ -117,7 +117,7 @@ async def test_cancel_and_claim_at_once_leave_no_job_between(database_url: str):
 
 async def test_cancel_and_finish_at_once_agree(database_url: str):
     async with several(database_url, 2) as (bot, worker):
-        for _ in range(20):
+        for _ in range(10):
             await bot.enqueue(new_job())
             [job] = await worker.claim("w", capacity=1)
             won, _ = await asyncio.gather(

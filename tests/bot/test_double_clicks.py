@@ -115,6 +115,7 @@ async def test_a_form_that_is_sent_twice_makes_one_request(world: World) -> None
         assert await clicked_twice(world, send) == 1, send.__name__
 
 
+@pytest.mark.slow
 async def test_a_click_after_a_moment_is_another_request(world: World) -> None:
     first = await painted(world)
     for number in (1, 2):

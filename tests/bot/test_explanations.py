@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from limner.bot import picture_actions, submit
-from limner.bot.app import App
+from limner.bot.app import App, open_app
 from limner.bot.cli.imagine import shown
 from limner.bot.errors import BadOption
 from limner.bot.options.notes import sentences
@@ -111,22 +111,23 @@ class StumblingExecutor(WatchedExecutor):
         return super().step(reserved)
 
 
-async def test_failed_attempts_begin_anew_and_an_erased_picture_is_not_compared(app: App) -> None:
+async def test_failed_attempts_begin_anew_and_an_erased_picture_is_not_compared(settings: Settings) -> None:
     """No sheet shows a picture that could not be classified, small or large; the classifier looks at it in full."""
-    [job] = await paint(app, await ask(app))
-    asked_for = await picture_actions.explain(app, job, 1, NOBODY)
-    blind, able = app.settings.using(safety_classifier="missing"), app.settings
-    for attempt, (settings, kind) in enumerate(((blind, WatchedExecutor), (able, StumblingExecutor)), 1):
-        beside = (ClassifierThread(settings), open_scoring(able))
-        worker = Worker(app, ExecutorThread(kind(able), able), AddingExpander(), *beside, "worker-1")
-        await worker.run(burst=True)
-        waiting = await app.jobs.get(asked_for.id)
-        assert (waiting.status, waiting.attempts, len(waiting.images)) == (JobStatus.QUEUED, attempt, 0)
-        await change(app.jobs, waiting.id, not_before=0.0)
-    await app.history.delete(job.id)
-    [made] = await paint(app, asked_for)
-    assert (made.status, len(made.images)) == (JobStatus.SUCCEEDED, 2)
-    assert notes_of(app, made)[0].startswith("The pictures of request ")
+    async with open_app(settings.using(image_text_model="")) as app:
+        [job] = await paint(app, await ask(app))
+        asked_for = await picture_actions.explain(app, job, 1, NOBODY)
+        blind, able = app.settings.using(safety_classifier="missing"), app.settings
+        for attempt, (settings, kind) in enumerate(((blind, WatchedExecutor), (able, StumblingExecutor)), 1):
+            beside = (ClassifierThread(settings), open_scoring(able))
+            worker = Worker(app, ExecutorThread(kind(able), able), AddingExpander(), *beside, "worker-1")
+            await worker.run(burst=True)
+            waiting = await app.jobs.get(asked_for.id)
+            assert (waiting.status, waiting.attempts, len(waiting.images)) == (JobStatus.QUEUED, attempt, 0)
+            await change(app.jobs, waiting.id, not_before=0.0)
+        await app.history.delete(job.id)
+        [made] = await paint(app, asked_for)
+        assert (made.status, len(made.images)) == (JobStatus.SUCCEEDED, 2)
+        assert notes_of(app, made)[0].startswith("The pictures of request ")
 
 
 async def test_only_added_words_that_the_prompt_still_has_cost_a_second_picture(app: App) -> None:
