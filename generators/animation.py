@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -66,17 +66,8 @@ class Animation:
         return [*frames, *frames[-2:0:-1]] if self.swings else [*frames]
 
     def ways(self, keys: int) -> int:
-        """How many ways between two keys a walk has."""
-        return keys - 1 if self.swings else keys
-
-    def circle(self, seed: int, seeds: int) -> Iterator[Noises]:
-        """For each frame of a pulse its noises, on a circle through the seed's; ``seeds`` is how many there are."""
-        others = (seed + _SECOND) % seeds, (seed + _THIRD) % seeds
-        for number in range(self.frames):
-            angle = 2 * math.pi * number / self.frames
-            aside, along = math.tan(RADIUS) * (1 - math.cos(angle)), math.tan(RADIUS) * math.sin(angle)
-            length = math.hypot(1, aside, along)
-            yield ((seed, 1 / length), (others[0], aside / length), (others[1], along / length))
+        """How many ways between two keys a walk has; a pulse has one, from its key around to it."""
+        return keys - 1 if self.swings and keys > 1 else keys
 
 
 @dataclass(frozen=True)
@@ -97,6 +88,19 @@ def on_the_arc(first: int, second: int, share: float) -> Noises:
     if first == second or not share:
         return ((first, 1.0),)
     return ((first, math.cos(share * math.pi / 2)), (second, math.sin(share * math.pi / 2)))
+
+
+def on_the_circle(seed: int, seeds: int, share: float) -> Noises:
+    """The noises of a pulse's frame after a share of its circle, which goes through the seed's noise.
+
+    ``seeds`` is how many seeds there are.
+    """
+    if not share:
+        return ((seed, 1.0),)
+    angle, others = 2 * math.pi * share, ((seed + _SECOND) % seeds, (seed + _THIRD) % seeds)
+    aside, along = math.tan(RADIUS) * (1 - math.cos(angle)), math.tan(RADIUS) * math.sin(angle)
+    length = math.hypot(1, aside, along)
+    return ((seed, 1 / length), (others[0], aside / length), (others[1], along / length))
 
 
 def blended(draws: Sequence[Tensor], weights: Sequence[float]) -> Tensor:

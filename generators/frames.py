@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from PIL import Image
 
-from limner.generators.animation import SEPARATOR, Animation, Between, on_the_arc
+from limner.generators.animation import SEPARATOR, Animation, Between, on_the_arc, on_the_circle
 from limner.generators.base import Event, Failed, Finished, ImageGenerator, Preview, Progress, WorkDone
 from limner.generators.errors import BadRequest, GenerationError, error_site
 from limner.generators.image_files import as_address, encode_png
@@ -43,12 +43,16 @@ def keys_of(request: GenerationRequest) -> list[KeyPicture]:
 
 
 def frame_at(request: GenerationRequest, distance: float) -> GenerationRequest:
-    """The frame of a walk at a distance from its first key, with 1 between two keys; one at a key is its picture."""
+    """The frame at a distance from the first key, with 1 between two keys or around one; at a key it is its picture."""
     keys, (whole, share) = keys_of(request), divmod(distance, 1)
     key, other = keys[int(whole) % len(keys)], keys[(int(whole) + 1) % len(keys)]
+    own = replace(request, animation=None, **key._asdict())
+    if not share:
+        return own
+    if len(keys) == 1:
+        return replace(own, between=Between(on_the_circle(key.seed, SEEDS, share)))
     noises = on_the_arc(key.seed, other.seed, share)
-    beside = Between(noises, other.prompt, other.negative_prompt, share) if share else None
-    return replace(request, animation=None, **key._asdict(), between=beside)
+    return replace(own, between=Between(noises, other.prompt, other.negative_prompt, share))
 
 
 def planned(
@@ -62,19 +66,12 @@ def planned(
     """An animation's frames by their places, in rounds.
 
     ``painted`` has the pictures of all rounds before, and ``looks`` what they look like.
-
-    A pulse's first frame is its picture.
     """
     keys = keys_of(request)
-    if len(keys) == 1:
-        own = replace(request, animation=None, seed=keys[0].seed)
-        circle = animation.circle(own.seed, SEEDS)
-        yield {turn: replace(own, between=Between(some) if turn else None) for turn, some in enumerate(circle)}
-        return
     can_bridge = bridges and request.num_inference_steps > 1 and not request.is_from_picture
     least = 1 / request.num_inference_steps
-    ways = animation.ways(len(keys))
-    for places in rounds(animation.frames, ways, looks, swings=animation.swings, bridges=can_bridge):
+    ways, swings = animation.ways(len(keys)), animation.swings and len(keys) > 1
+    for places in rounds(animation.frames, ways, looks, swings=swings, bridges=can_bridge):
         frames = {place.distance: frame_at(request, place.distance) for place in places}
         for distance, bridge in places:
             if bridge:

@@ -24,12 +24,13 @@ from limner.generators.animation import (
     Animation,
     blended,
     on_the_arc,
+    on_the_circle,
 )
 from limner.generators.base import Failed, Finished, Progress
 from limner.generators.cards.model_card import ModelCard
 from limner.generators.errors import BadRequest
 from limner.generators.executor import Executor
-from limner.generators.frames import frame_at, keys_of
+from limner.generators.frames import frame_at, keys_of, planned
 from limner.generators.requests import GenerationRequest
 from limner.generators.walks import FramePlace, pixels, rounds
 from tests.tiny_models import tiny_request
@@ -127,13 +128,21 @@ def test_a_swing_is_played_backwards_too():
 
 
 def test_a_pulse_is_a_circle_through_its_picture():
-    circle = [dict(noises) for noises in Animation(12).circle(7, 2**32)]
-    points = np.array([list(noises.values()) for noises in circle])
+    circle = [dict(on_the_circle(7, 2**32, turn / 12)) for turn in range(12)]
+    points = np.array([[*noises.values(), 0, 0][:3] for noises in circle])
     assert np.allclose(np.linalg.norm(points, axis=1), 1)
     assert points[0].tolist() == [1, 0, 0]
     flat = points / points[:, :1]
     ways = np.linalg.norm(np.roll(flat, -1, axis=0) - flat, axis=1)
     assert np.ptp(ways) < 1e-9
+
+
+def test_frames_of_a_pulse_lie_closer_where_its_pictures_differ():
+    pulse, looks = Animation(16, seeds=(3,)), dict[float, Sequence[float]]()
+    for frames in planned(walk(animation=pulse, prompt="a red fox"), pulse, {}, looks, bridges=False):
+        looks.update((place, [max(0.0, min(1000 * (place - 0.5), 250 * (1 - place)))]) for place in frames)
+    assert len(looks) == 16
+    assert len([place for place in looks if 0.5 <= place <= 0.6]) >= 5
 
 
 def test_mixed_noise_is_as_long_as_noise_and_keeps_its_ends():
