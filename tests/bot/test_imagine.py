@@ -112,6 +112,7 @@ async def test_nobody_is_pinged_and_nothing_is_formatted(world: World) -> None:
         assert message.flags.suppress_embeds or not message.content
 
 
+@pytest.mark.slow
 async def test_a_long_idea_is_cut(world: World) -> None:
     job = await world.imagine("_*" * 700)
     content = text_of(world.message(job))
@@ -212,7 +213,10 @@ async def test_the_queue_is_private_and_lists_ones_own(world: World) -> None:
     assert embed.footer.text == "Everybody's together: 3 waiting, 0 running."
 
 
-@pytest.mark.parametrize(("trouble", "words"), [("disk", "disk is full"), ("readonly", "cannot store pictures")])
+@pytest.mark.parametrize(
+    ("trouble", "words"),
+    [("disk", "disk is full"), pytest.param("readonly", "cannot store pictures", marks=pytest.mark.slow)],
+)
 async def test_the_queue_says_that_nothing_can_be_painted(world: World, trouble: str, words: str) -> None:
     await world.imagine("a red fox")
     said: dict[str, Any] = {"device": "cpu", "weights": [], "room": 1, "painting": None}

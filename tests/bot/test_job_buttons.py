@@ -71,8 +71,15 @@ async def test_raw_repeats_the_idea_with_the_same_seed(world: World) -> None:
     assert (again.idea, again.expand, again.prompt, again.generation.seed) == (job.idea, "off", None, 5)
 
 
-async def test_details_are_private_and_complete(world: World) -> None:
-    result = await press(world, job := await expanded(world), "details")
+async def test_details_are_private_complete_and_for_all_who_see_the_pictures(world: World) -> None:
+    job = await expanded(world)
+    await world.restart()
+    for who in (world.bob, world.grace):
+        result = await press(world, job, "details", who)
+        assert result.response
+        assert result.ephemeral
+        assert result.response.embeds[0].title == f"Request {job.id}: succeeded"
+    result = await press(world, job, "details")
     assert result.ephemeral
     assert result.response
     [embed] = result.response.embeds
@@ -82,16 +89,6 @@ async def test_details_are_private_and_complete(world: World) -> None:
     assert (fields["Seed"], fields["Model"], fields["Language model"]) == ("5", "doodle", "SmolLM2")
     assert (fields["Seconds"], fields["Attempts"]) == ("1.2", "1")
     assert {"Steps", "Guidance", "Size"} <= fields.keys()
-
-
-async def test_details_of_posted_pictures_are_for_all_who_see_them(world: World) -> None:
-    job = await expanded(world)
-    await world.restart()
-    for who in (world.bob, world.grace):
-        result = await press(world, job, "details", who)
-        assert result.response
-        assert result.ephemeral
-        assert result.response.embeds[0].title == f"Request {job.id}: succeeded"
 
 
 async def test_details_show_a_choice_in_the_language_of_their_reader(world: World) -> None:
@@ -129,12 +126,12 @@ async def test_delete_takes_message_and_file_away(world: World, owner: bool) -> 
     assert await world.app.history.count(world.ada.id) == 0
 
 
-@pytest.mark.parametrize("verb", ["reroll", "raw", "delete"])
-async def test_a_stranger_is_told_politely(world: World, verb: str) -> None:
+async def test_a_stranger_is_told_politely(world: World) -> None:
     job = await expanded(world)
-    assert told(await press(world, job, verb, world.bob)) == str(NotYours())
-    assert (await world.newest()).id == job.id
-    assert world.message(job).attachments
+    for verb in ("reroll", "raw", "delete"):
+        assert told(await press(world, job, verb, world.bob)) == str(NotYours()), verb
+        assert (await world.newest()).id == job.id
+        assert world.message(job).attachments
 
 
 async def test_cancel_before_and_while_painting(world: World) -> None:
@@ -181,16 +178,12 @@ async def test_an_unknown_error_is_answered_and_not_told(world: World, monkeypat
     assert "secret" not in sentence
 
 
-async def test_a_preview_shows_what_was_added(world: World) -> None:
+async def test_a_preview_shows_what_was_added_and_keep_paints_it(world: World) -> None:
     job = await held(world)
     message = world.message(job)
     assert text_of(message).startswith(f"**a red fox**\nAdded: *{ADDED}*\n")
     assert labels(message) == ["Keep", "Edit", "Again", "Raw", "Cancel"]
     assert await world.app.jobs.claim("painter", capacity=1) == []
-
-
-async def test_keep_paints_the_expansion(world: World) -> None:
-    job = await held(world)
     await press(world, job, "keep")
     assert labels(world.message(job)) == ["Cancel"]
     assert "queued" in text_of(world.message(job))
@@ -226,21 +219,15 @@ async def test_edit_paints_what_the_owner_wrote(world: World) -> None:
     assert claimed.expanded.added == "on a hill"
 
 
-async def test_an_edit_passes_the_filter(world: World) -> None:
+async def test_an_edit_passes_the_filter_and_a_flag_in_it_is_refused(world: World) -> None:
     await world.app.filters.add(world.guild.id, "gore", world.grace.id)
     job = await held(world)
-    shown = await press(world, job, "edit")
-    result = await world.ada.submit_modal(shown, {field(shown): "a fox with gore"})
-    assert "filter:idea" in told(result)
-    assert (await world.app.jobs.get(job.id)).held_at is not None
-
-
-async def test_a_flag_in_an_edit_is_refused_and_not_painted(world: World) -> None:
-    job = await held(world)
-    shown = await press(world, job, "edit")
-    result = await world.ada.submit_modal(shown, {field(shown): "a red fox ——ar 3:2"})
-    assert told(result) == "--ar is a flag, and no flag counts here any more; leave it out, or ask again with it."
-    assert (await world.app.jobs.get(job.id)).held_at is not None
+    flag = "--ar is a flag, and no flag counts here any more; leave it out, or ask again with it."
+    for words, sentence in (("a fox with gore", "filter:idea"), ("a red fox ——ar 3:2", flag)):
+        shown = await press(world, job, "edit")
+        result = await world.ada.submit_modal(shown, {field(shown): words})
+        assert sentence in told(result)
+        assert (await world.app.jobs.get(job.id)).held_at is not None
 
 
 async def test_of_two_choices_one_wins(world: World) -> None:
@@ -291,11 +278,11 @@ async def test_again_is_offered_ten_times(world: World) -> None:
     assert (await world.app.jobs.get(job.id)).held_at is not None
 
 
-@pytest.mark.parametrize("verb", ["keep", "edit", "another", "raw", "cancel"])
-async def test_a_strangers_choice_does_not_count(world: World, verb: str) -> None:
+async def test_a_strangers_choice_does_not_count(world: World) -> None:
     job = await held(world)
-    assert told(await press(world, job, verb, world.bob)) == str(NotYours())
-    assert (await world.app.jobs.get(job.id)).held_at is not None
+    for verb in ("keep", "edit", "another", "raw", "cancel"):
+        assert told(await press(world, job, verb, world.bob)) == str(NotYours()), verb
+        assert (await world.app.jobs.get(job.id)).held_at is not None
 
 
 async def stale_press(world: World, job: Job, before: discord.Message, verb: str) -> simcord.InteractionResult:

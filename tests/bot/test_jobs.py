@@ -80,7 +80,8 @@ async def test_fifty_jobs_of_one_user_do_not_delay_another(jobs: JobQueue):
         await jobs.enqueue(new_job(user_id=1))
     await jobs.enqueue(new_job(user_id=2))
 
-    assert (await serve_all(jobs))[:3] == [1, 2, 1]
+    served = [(await jobs.claim("w", capacity=1))[0].user_id for _ in range(3)]
+    assert served == [1, 2, 1]
 
 
 @QUICKLY_ON_SQLITE
@@ -332,7 +333,7 @@ async def test_live_workers_share_the_wait(jobs: JobQueue):
 async def test_a_place_counts_what_other_servers_are_given_before(database: Database):
     jobs = JobQueue(database, server_weights={7: 2.0})
     await painted(jobs, new_job(user_id=99, guild_id=9))
-    for number in range(60):
+    for number in range(30):
         await jobs.enqueue(new_job(user_id=number, guild_id=7 + number % 3))
     mine = await jobs.enqueue(new_job(user_id=100, guild_id=8))
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import discord
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from limner.bot import limits
@@ -160,7 +160,6 @@ def request(text: str, **more: Any) -> Job:
     return job
 
 
-@settings(max_examples=30)
 @given(words(2000), st.sampled_from(["paint", "describe", "finish"]))
 def test_what_a_request_says_fits(text: str, kind: str) -> None:
     for status in JobStatus:

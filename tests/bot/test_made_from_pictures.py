@@ -20,7 +20,7 @@ from limner.bot.worker.prepare import settle_input
 from limner.generators.base import Expansion
 from tests.other_clients import told as told_of
 from tests.reviewing import card, carded, choose_channel, press, settled, told
-from tests.rows import asked, listed, put_references, put_restyler, seen
+from tests.rows import a_moment_passes, asked, listed, put_references, put_restyler, seen
 from tests.simulated_discord import World, png
 
 RACY = 0.7
@@ -80,12 +80,8 @@ async def repeated(world: World, job: Job) -> Job:
     return await world.newest()
 
 
-async def again(world: World, label: str) -> Job:
-    return await pressed(world, await from_upload(world), label)
-
-
-async def twice(world: World, first: str, then: str) -> Job:
-    return await pressed(world, await shown(world, await again(world, first), 0.1), then)
+async def twice(world: World, given: Job, first: str, then: str) -> Job:
+    return await pressed(world, await shown(world, await pressed(world, given, first), 0.1), then)
 
 
 async def described(world: World) -> Job:
@@ -93,17 +89,12 @@ async def described(world: World) -> Job:
     return await world.newest()
 
 
-async def restyled(world: World) -> Job:
-    return await pressed(world, await from_words(world), "Restyle")
-
-
 async def blended(world: World) -> Job:
     await world.ada.slash(world.channel, "blend", image1=UPLOAD["image"], image2=("b.png", png((48, 64), 9)))
     return await world.newest()
 
 
-async def referred(world: World) -> Job:
-    job = await from_words(world)
+async def referred(world: World, job: Job) -> Job:
     shown = await world.ada.click(world.message(job), custom_id=f"limner:picture:{job.id}:1")
     assert shown.response
     form = await world.ada.click(shown.response, label="Use as reference")
@@ -116,9 +107,8 @@ async def of_file(world: World, command: str, **options: str) -> Job:
     return await world.newest()
 
 
-async def opened(world: World, label: str, values: dict[str, Any] | None = None) -> Job:
-    """What is made by a button, and its form, of a picture that was made from one."""
-    job = await from_upload(world)
+async def opened(world: World, job: Job, label: str, values: dict[str, Any] | None = None) -> Job:
+    """What is made by a button of one picture, and its form."""
     shown = await world.ada.click(world.message(job), custom_id=f"limner:picture:{job.id}:1")
     assert shown.response
     result = await world.ada.click(shown.response, label=label)
@@ -128,27 +118,34 @@ async def opened(world: World, label: str, values: dict[str, Any] | None = None)
     return await world.newest()
 
 
-DOORS: dict[str, Callable[[World], Awaitable[Job]]] = {
+FROM_FILES: dict[str, Callable[[World], Awaitable[Job]]] = {
     "/imagine image:": lambda world: world.imagine(**UPLOAD),
     "/imagine sref:": lambda world: world.imagine(sref=UPLOAD["image"]),
     "/imagine control:": lambda world: world.imagine(control=UPLOAD["image"]),
     "/blend": blended,
-    "Use as reference": referred,
     "/describe": described,
-    "Restyle of what was painted": restyled,
-    "Restyle of what was made from a picture": lambda world: again(world, "Restyle"),
-    "Upscale": lambda world: again(world, "Upscale"),
-    "Reroll": lambda world: again(world, "Reroll"),
-    "Raw": lambda world: again(world, "Raw"),
-    "Vary": lambda world: opened(world, "Vary strong"),
-    "Adjust": lambda world: opened(world, "Adjust"),
-    "Animate": lambda world: opened(world, "Animate", {"motion": ["pulse"], "frames": ["8"]}),
     "/upscale": lambda world: of_file(world, "upscale"),
     "/enhance": lambda world: of_file(world, "enhance", adjustment="contrast"),
-    "Upscale of a reroll": lambda world: twice(world, "Reroll", "Upscale"),
-    "Reroll of an upscaled one": lambda world: twice(world, "Upscale", "Reroll"),
 }
-BEHIND_DOORS = ("Restyle of what was made from a picture", "Upscale of a reroll", "Reroll of an upscaled one")
+FROM_PAINTED: dict[str, Callable[[World, Job], Awaitable[Job]]] = {
+    "Restyle": lambda world, job: pressed(world, job, "Restyle"),
+    "Use as reference": referred,
+}
+"""Of a picture that was painted from words."""
+FROM_MADE: dict[str, Callable[[World, Job], Awaitable[Job]]] = {
+    "Restyle": lambda world, job: pressed(world, job, "Restyle"),
+    "Upscale": lambda world, job: pressed(world, job, "Upscale"),
+    "Reroll": lambda world, job: pressed(world, job, "Reroll"),
+    "Raw": lambda world, job: pressed(world, job, "Raw"),
+    "Remix": remixed,
+    "Repeat": repeated,
+    "Vary": lambda world, job: opened(world, job, "Vary strong"),
+    "Adjust": lambda world, job: opened(world, job, "Adjust"),
+    "Animate": lambda world, job: opened(world, job, "Animate", {"motion": ["pulse"], "frames": ["8"]}),
+    "Upscale of a reroll": lambda world, job: twice(world, job, "Reroll", "Upscale"),
+    "Reroll of an upscaled one": lambda world, job: twice(world, job, "Upscale", "Reroll"),
+}
+"""Of a picture that was itself made from one."""
 
 
 async def test_what_is_painted_from_words_has_the_limit_of_its_channel(world: World) -> None:
@@ -158,26 +155,26 @@ async def test_what_is_painted_from_words_has_the_limit_of_its_channel(world: Wo
     assert world.message(await shown(world, await pressed(world, job, "Upscale"))).attachments
 
 
-@pytest.mark.parametrize(
-    "door", [pytest.param(name, marks=[pytest.mark.slow] * (name in BEHIND_DOORS)) for name in DOORS]
-)
-async def test_what_is_made_from_a_picture_has_the_ordinary_one(world: World, door: str) -> None:
+async def test_what_is_made_from_a_file_has_the_ordinary_one(world: World) -> None:
     world.restrict(True)
-    await refused(world, await DOORS[door](world))
+    for door, make in FROM_FILES.items():
+        await refused(world, door, await make(world))
 
 
-async def refused(world: World, made: Job) -> None:
+@pytest.mark.parametrize("is_from_words", [True, False])
+async def test_what_is_made_from_a_posted_picture_has_it_too(world: World, is_from_words: bool) -> None:
+    world.restrict(True)
+    first = await (from_words if is_from_words else from_upload)(world)
+    for door, make in (FROM_PAINTED if is_from_words else FROM_MADE).items():
+        await refused(world, door, await make(world, first))
+        await a_moment_passes(world.app.database)
+
+
+async def refused(world: World, door: str, made: Job) -> None:
     job = await shown(world, made)
-    assert (job.status, job.reason_code, job.reason) == (JobStatus.REFUSED, "picture:explicit", MADE)
-    assert not world.message(job).attachments
-    assert (await world.app.jobs.get(job.id)).images == []
-
-
-async def test_words_that_are_changed_and_requests_that_are_repeated_stay_made_from_it(world: World) -> None:
-    world.restrict(True)
-    first = await from_upload(world)
-    await refused(world, await remixed(world, first))
-    await refused(world, await repeated(world, first))
+    assert (job.status, job.reason_code, job.reason) == (JobStatus.REFUSED, "picture:explicit", MADE), door
+    assert not world.message(job).attachments, door
+    assert (await world.app.jobs.get(job.id)).images == [], door
 
 
 async def test_a_given_picture_over_the_ordinary_limit_starts_nothing(world: World) -> None:

@@ -104,6 +104,7 @@ async def test_a_request_is_found_by_its_meaning_in_another_language(database: D
     assert set(await index.nearest(mine, "a red fox in the snow", 2)) == {fox, new}  # the signs in memory grow
 
 
+@QUICKLY_ON_SQLITE
 async def test_the_prompt_counts_beside_the_idea(database: Database, index: Meaning) -> None:
     plain, *_ = await painted(database, ["a house"])
     windy, *_ = await painted(database, ["a house"], prompt="a house with a huge windmill behind it")

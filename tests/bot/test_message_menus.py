@@ -211,20 +211,25 @@ async def test_the_start_picture_of_a_request_is_not_among_its_settings(world: W
         assert ("my fox" in str(result.response.embeds[0].to_dict())) == is_told
 
 
-@pytest.mark.parametrize("columns", [{"is_private": True}, {"quarantine": "flagged"}, {"status": "refused"}])
-async def test_what_is_not_public_is_its_owners(world: World, columns: dict[str, Any]) -> None:
+async def test_what_is_not_public_is_its_owners(world: World) -> None:
     job = await world.painted()
-    async with world.app.database.begin() as session:
-        await session.execute(update(Job).where(Job.id == job.id).values(**columns))
     message = world.message(job)
-    for name in (DETAILS, REUSE):
-        for who in (world.bob, world.grace):
-            assert told(await menu(world, who, name, message)) == str(NotYours())
     view = discord.ui.View(timeout=None)
     view.add_item(discord.ui.Button(label="Details", custom_id=f"limner:details:{job.id}"))
     button = await world.bot.get_partial_messageable(world.channel.id).send(view=view)
-    assert told(await world.bob.click(button, label="Details")) == str(NotYours())
-    assert (await menu(world, world.ada, REUSE, message)).modal
+    public: dict[str, Any] = {"is_private": False, "quarantine": None, "status": "succeeded"}
+    changes: list[dict[str, Any]] = [{"is_private": True}, {"quarantine": "flagged"}, {"status": "refused"}]
+    for changed in changes:
+        async with world.app.database.begin() as session:
+            await session.execute(update(Job).where(Job.id == job.id).values(public | changed))
+        for name in (DETAILS, REUSE):
+            for who in (world.bob, world.grace):
+                assert told(await menu(world, who, name, message)) == str(NotYours()), changed
+        assert told(await world.bob.click(button, label="Details")) == str(NotYours()), changed
+        assert (await menu(world, world.ada, REUSE, message)).modal
+    async with world.app.database.begin() as session:
+        await session.execute(update(Job).where(Job.id == job.id).values(public))
+    assert (await menu(world, world.bob, REUSE, message)).modal
 
 
 async def test_a_deleted_request_and_a_description_have_no_settings(world: World) -> None:

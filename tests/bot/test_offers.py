@@ -34,8 +34,8 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.fixture
-def settings(settings: Settings, models: dict[str, str]) -> Settings:
-    return settings.using(models=models, device="cpu", workers=1)
+def settings(request: pytest.FixtureRequest, settings: Settings, models: dict[str, str]) -> Settings:
+    return settings.using(models=models, device="cpu", workers=getattr(request, "param", 1))
 
 
 def test_what_cannot_be_used_is_not_offered_and_not_the_default(settings: Settings) -> None:
@@ -76,11 +76,13 @@ async def test_a_model_that_changes_pictures_needs_one(app: App) -> None:
     assert job.request["model"] == "refiner"
 
 
+@pytest.mark.parametrize("settings", [0], indirect=True)  # no worker of its own
 async def test_discord_suggests_what_can_be_used(world: World) -> None:
     found = await world.ada.autocomplete(world.channel, "imagine", "model", "")
     assert [(choice["name"], choice["value"]) for choice in found] == [
         ("refiner (needs a picture)", "refiner"),
         ("good (reads tags)", "good"),
+        ("gone", "gone"),
         ("one-file (reads tags)", "one-file"),
     ]
 

@@ -15,6 +15,7 @@ from limner.bot.app import App
 from limner.bot.errors import BadOption, BadPicture
 from limner.bot.picture_actions import Asker
 from limner.bot.place import Where
+from limner.bot.queue.endings import StoredPicture
 from limner.bot.reasons import Action
 from limner.bot.settings import Settings
 from limner.bot.storage.pictures.decoder import BLACK, WHITE
@@ -25,6 +26,7 @@ from limner.generators.image_canvas import SEAM, grown
 from limner.generators.vision.segmentation import load_segmentation
 from tests.bot.test_worker import AddingExpander, ask, make_worker
 from tests.pictures import saved
+from tests.rows import new_job, painted, seen
 from tests.tiny_models import (
     build_tiny_flux_pipeline,
     build_tiny_pipeline,
@@ -56,6 +58,13 @@ async def done(app: App, *jobs: Job) -> list[Job]:
     return [await app.jobs.get(job.id) for job in jobs]
 
 
+async def pretended(app: App) -> Job:
+    """A request of two pictures that no model painted."""
+    files = [saved(Image.new("RGB", (16, 16), (200, shade, 40))) for shade in (0, 99)]
+    stored = [StoredPicture(app.images.save(data), 16, 16, len(data), 7, seen()) for data in files]
+    return await painted(app.jobs, new_job("a red cat", 0, model="tiny", samples=2), *stored)
+
+
 async def test_what_is_around_a_picture_is_painted_and_the_picture_stays(app: App) -> None:
     [first] = await done(app, await ask(app, size="64x64"))
     wide, down, small = await done(
@@ -85,6 +94,7 @@ async def test_one_picture_is_made_larger_and_again(app: App) -> None:
     assert sizes == [[(32, 32, 8)], [(128, 128, 8)]]
 
 
+@pytest.mark.slow
 async def test_variations_differ_from_the_picture_and_from_each_other(app: App) -> None:
     [first] = await done(app, await ask(app))
     made = [await picture_actions.vary(app, first, 1, SOMEBODY, is_strong=strong) for strong in (False, True)]
@@ -93,7 +103,7 @@ async def test_variations_differ_from_the_picture_and_from_each_other(app: App) 
 
 
 async def test_a_picture_that_was_deleted_meanwhile_ends_in_a_sentence(app: App) -> None:
-    [first] = await done(app, await ask(app, count=2))
+    first = await pretended(app)
     waiting = await picture_actions.upscale(app, first, 2, SOMEBODY, times=2)
     varied = await picture_actions.vary(app, first, 2, SOMEBODY, is_strong=False)
     await app.history.drop_picture(first.id, 2)
@@ -115,10 +125,18 @@ async def edited(app: App, first: Job, mask: str, *, keeps_rest: bool = True) ->
     return await picture_actions.edit(app, first, 1, SOMEBODY, "a blue cat", mask, keeps_rest=keeps_rest)
 
 
-async def test_outside_of_the_cells_not_one_pixel_changes(app: App) -> None:
+async def test_outside_of_the_part_not_one_pixel_changes(app: App) -> None:
+    """By cells, and by a drawing of any size, which is fitted and whose edges are soft."""
     [first] = await done(app, await ask(app, size="64x64", upscale=2))
     mask = await app.inputs.store_cells(["B2", "B3", "C2"])
-    job, loose = await done(app, await edited(app, first, mask), await edited(app, first, mask, keeps_rest=False))
+    drawn = Image.new("RGB", (1000, 700))
+    drawn.paste("white", (0, 0, 500, 700))
+    job, loose, soft = await done(
+        app,
+        await edited(app, first, mask),
+        await edited(app, first, mask, keeps_rest=False),
+        await edited(app, first, await app.inputs.store_mask(saved(drawn))),
+    )
     inside = np.zeros((128, 128), dtype=bool)
     inside[32:64, 32:96] = inside[64:96, 32:64] = True
     original, result = pixels(app, first), pixels(app, job)
@@ -127,22 +145,14 @@ async def test_outside_of_the_cells_not_one_pixel_changes(app: App) -> None:
     assert (result[inside] != original[inside]).any(axis=1).mean() > 0.5
     assert (job.prompt, job.expand, job.mask_sha256) == ("a blue cat", "off", mask)
     assert pixels(app, loose).shape == (64, 64, 3)  # as it was painted
-
-
-async def test_a_given_mask_of_any_size_is_fitted_and_its_edges_are_soft(app: App) -> None:
-    [first] = await done(app, await ask(app, size="64x64"))
-    drawn = Image.new("RGB", (1000, 700))
-    drawn.paste("white", (0, 0, 500, 700))
-    job = await edited(app, first, await app.inputs.store_mask(saved(drawn)))
-    [job] = await done(app, job)
-    original, result = pixels(app, first).astype(int), pixels(app, job).astype(int)
-    assert np.array_equal(result[:, 32:], original[:, 32:])
-    changed = np.abs(result - original).mean(axis=(0, 2))[:32]
-    assert changed[31] < changed[:24].mean()
+    original, result = original.astype(int), pixels(app, soft).astype(int)
+    assert np.array_equal(result[:, 64:], original[:, 64:])
+    changed = np.abs(result - original).mean(axis=(0, 2))[:64]
+    assert changed[63] < changed[:48].mean()
 
 
 async def test_a_mask_stays_as_long_as_its_request(app: App) -> None:
-    [first] = await done(app, await ask(app))
+    first = await pretended(app)
     mask = await app.inputs.store_cells(["A1"])
     job = await edited(app, first, mask)
     await app.history.sweep(older_than=-1)
@@ -203,16 +213,16 @@ async def test_the_part_that_words_name_is_found_and_nothing_else_changes(app: A
     assert not app.images.path(job.mask_sha256 or "").exists()
 
 
-@pytest.mark.parametrize(("least", "sentence"), [(2.0, NO_SUCH_PART), (0.0, NOTHING_ELSE)])
 async def test_words_that_name_nothing_or_all_end_in_a_sentence(
-    app: App, segmentation: Path, monkeypatch: pytest.MonkeyPatch, least: float, sentence: str
+    app: App, segmentation: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vars(app.settings)["segmentation_model"] = str(segmentation)
-    monkeypatch.setattr("limner.generators.vision.segmentation.LEAST", least)
-    [first] = await done(app, await ask(app))
-    [job] = await done(app, await named(app, first, "the hat"))
-    assert (job.status, job.reason) == ("failed", sentence.format(part="the hat"))
-    assert job.mask_sha256 is None
+    for least, sentence in ((2.0, NO_SUCH_PART), (0.0, NOTHING_ELSE)):
+        first = await pretended(app)
+        monkeypatch.setattr("limner.generators.vision.segmentation.LEAST", least)
+        [job] = await done(app, await named(app, first, "the hat"))
+        assert (job.status, job.reason) == ("failed", sentence.format(part="the hat"))
+        assert job.mask_sha256 is None
 
 
 @pytest.mark.slow

@@ -78,7 +78,9 @@ async def test_an_age_restricted_channel_takes_more(world: World) -> None:
     assert len(world.message(job).attachments) == 1
 
 
-@pytest.mark.parametrize("level", [discord.NSFWLevel.explicit, discord.NSFWLevel.age_restricted])
+@pytest.mark.parametrize(
+    "level", [discord.NSFWLevel.age_restricted, pytest.param(discord.NSFWLevel.explicit, marks=pytest.mark.slow)]
+)
 async def test_every_channel_of_an_age_restricted_server_is_one(world: World, level: discord.NSFWLevel) -> None:
     guild = world.bot.get_guild(world.guild.id)
     assert guild

@@ -140,9 +140,11 @@ PATTERNS = st.recursive(
     ),
     max_leaves=6,
 )
+MANY = 5 * settings.default.max_examples
+"""Few of the examples are regexes that find something."""
 
 
-@settings(max_examples=300)
+@settings(max_examples=MANY)
 @given(PATTERNS, st.text(LETTERS, max_size=8))
 def test_a_regex_finds_what_automod_finds(pattern: Pattern, text: str) -> None:
     told = complaint(pattern.text)
@@ -228,7 +230,7 @@ def test_a_regex_that_cannot_work_is_refused_in_a_sentence(regex: str, sentence:
     assert sentence in (complaint(regex) or "")
 
 
-@settings(max_examples=300)
+@settings(max_examples=MANY)
 @given(st.text(alphabet="ab\\[](){}|*+?^$.-&~:<>=!pPwWdDsSbBxuiLU019,é猫# \n", max_size=40))
 def test_any_regex_is_taken_or_refused_in_a_sentence(regex: str) -> None:
     told = complaint(regex)

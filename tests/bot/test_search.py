@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 from hypothesis import example, given, strategies
-from hypothesis import settings as effort
 
 from limner.bot.queue.jobs import JobQueue
 from limner.bot.storage.db import Database
@@ -150,7 +149,6 @@ def test_both_databases_find_what_was_meant(index: Index, question: str):
     assert index.find(question) == [FOUND[question]] * 2
 
 
-@effort(max_examples=30)
 @given(question=strategies.text(max_size=30) | strategies.text("\"“” foxred()*:&|!<->\\'", max_size=20))
 @example("a" * 5000)
 @example('"' * 99)
@@ -161,7 +159,6 @@ def test_any_text_is_a_question(index: Index, question: str):
     assert on_sqlite == on_postgres
 
 
-@effort(max_examples=20)
 @given(
     idea=strategies.text(strategies.characters(exclude_categories=["Cs", "Cc"]), max_size=12)
     | strategies.text("0123456789eExX.,-+/:@#_abc ", max_size=16)

@@ -71,7 +71,7 @@ async def test_a_picture_to_start_from(world: World, name: str) -> None:
 
 @pytest.mark.parametrize(
     ("is_menu", "name"),
-    [(True, HIDDEN), (False, HIDDEN), (False, OPEN), pytest.param(True, OPEN, marks=pytest.mark.slow)],
+    [(True, HIDDEN), (False, HIDDEN), *(pytest.param(menu, OPEN, marks=pytest.mark.slow) for menu in (True, False))],
 )
 async def test_a_picture_that_is_described(world: World, name: str, is_menu: bool) -> None:
     if is_menu:

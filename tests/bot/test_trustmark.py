@@ -59,18 +59,21 @@ def photograph(size: tuple[int, int]) -> Image.Image:
         return ImageOps.fit(image.convert("RGB"), size)
 
 
-@pytest.mark.parametrize("size", [(256, 256), (600, 400), (900, 300)])
-def test_a_number_is_written_into_a_picture_and_read_there(networks: Path, size: tuple[int, int]) -> None:
-    writer, reader, image = TrustMarkWriter(networks), TrustMarkReader(networks), photograph(size)
-    written = writer.marked(image, -5)
-    assert (written.size, psnr(image, written) > 30) == (size, True)
-    assert reader.read(image) != -5
-    assert reader.read(written) == -5
-    changed = (np.asarray(written) != np.asarray(image)).any(axis=(0, 2))
-    assert changed[size[0] // 2]
-    assert changed[10] == (size != (900, 300)), "of a slim picture the square in the middle is marked"
+@pytest.mark.xdist_group("trustmark")
+def test_a_number_is_written_into_a_picture_and_read_there(networks: Path) -> None:
+    writer, reader = TrustMarkWriter(networks), TrustMarkReader(networks)
+    for size in ((256, 256), (600, 400), (900, 300)):
+        image = photograph(size)
+        written = writer.marked(image, -5)
+        assert (written.size, psnr(image, written) > 30) == (size, True)
+        assert reader.read(image) != -5
+        assert reader.read(written) == -5
+        changed = (np.asarray(written) != np.asarray(image)).any(axis=(0, 2))
+        assert changed[size[0] // 2]
+        assert changed[10] == (size != (900, 300)), "of a slim picture the square in the middle is marked"
 
 
+@pytest.mark.xdist_group("trustmark")
 async def test_ours_is_written_on_top_and_alone_where_the_networks_are_missing_or_wrong(
     settings: Settings, app: App, networks: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

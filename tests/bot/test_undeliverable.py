@@ -21,7 +21,7 @@ __all__ = ["without_progress"]
 
 
 @pytest.mark.usefixtures("without_progress")
-@pytest.mark.parametrize("status", [500, 429, 401, pytest.param(503, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("status", [500, 401, *(pytest.param(status, marks=pytest.mark.slow) for status in (429, 503))])
 async def test_what_may_pass_is_tried_again(world: World, status: int) -> None:
     world.env.inject_error(*PATCH, status=status)
     job = await world.painted()
@@ -133,6 +133,7 @@ async def test_a_deleted_placeholder_stays_deleted(world: World) -> None:
     assert await world.app.history.count(world.ada.id) == 1
 
 
+@pytest.mark.slow
 async def test_a_channel_that_is_gone_is_told_to_the_owner(world: World) -> None:
     world.env.inject_error(*PATCH, status=404, code=10003, times=None)
     job = await world.painted()
@@ -164,12 +165,14 @@ async def test_after_seven_days_an_answer_is_tried_no_more(world: World) -> None
     assert len(world.ada.user.dm_channel.history()) == 1
 
 
+@pytest.mark.slow
 async def test_an_owner_who_takes_no_messages_is_left_alone(world: World) -> None:
     world.env.inject_error(*PATCH, status=404, code=10003, times=None)
     world.env.inject_error("POST", "/channels/*/messages", status=403, code=50007, times=None)
     assert (await world.painted()).delivered_at
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("without_progress")
 async def test_a_missing_permission_is_named(world: World) -> None:
     job = await world.imagine()

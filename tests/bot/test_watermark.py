@@ -101,7 +101,7 @@ def found(image: Image.Image, number: int) -> bool:
 def test_pictures_without_a_mark_and_with_another_key_have_none() -> None:
     assert FALSE_ALARMS < 1e-6
     stranger = Watermark(b"another key")
-    for image in pictures(256):
+    for image in pictures(SIDE):
         assert not WATERMARK.read(image)
         assert not WATERMARK.read(stranger.marked(image, 7))
     for flat in (Image.new("RGB", (SIDE, SIDE), "white"), Image.new("RGB", (3, 900), "red")):

@@ -238,6 +238,7 @@ def test_real_traffic_makes_calls_larger_and_the_next_start_begins_there(
     assert max(rows[:2]) == 2 * kept  # half as many are tried too
 
 
+@pytest.mark.slow
 def test_a_size_that_runs_out_of_memory_is_not_begun_with_again(tiny: Path, tmp_path: Path, clock: list[float]):
     file = tmp_path / "measured.json"
     load(tiny, file, clock)

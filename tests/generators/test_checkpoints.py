@@ -154,6 +154,7 @@ def test_a_file_says_that_it_predicts_velocity(sd1: Path, tmp_path: Path):
     np.testing.assert_array_equal(painted(file), painted(sd1))
 
 
+@pytest.mark.slow
 def test_a_replaced_file_does_not_change_what_is_loaded(sd1: Path, tmp_path: Path):
     file = write_checkpoint(sd1, tmp_path / "mine.safetensors")
     generator = DiffusionGenerator.load(ModelCard.read("tiny", str(file)), device="cpu", max_batch=1)

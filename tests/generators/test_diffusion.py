@@ -154,7 +154,7 @@ def raise_out_of_memory_above(generator: DiffusionGenerator, rows: int, sizes: l
 
 @pytest.mark.parametrize(
     "scheduler",
-    [pytest.param(name, marks=[pytest.mark.slow] * (name not in ("euler_a", "heun"))) for name in SAMPLERS],
+    [pytest.param(name, marks=[pytest.mark.slow] * (name != "euler_a")) for name in SAMPLERS],
 )
 @pytest.mark.parametrize("family", ["tiny", pytest.param("tiny_xl", marks=pytest.mark.slow)])
 def test_alone_and_in_a_full_batch(family: str, scheduler: str, request: pytest.FixtureRequest):

@@ -184,7 +184,7 @@ def test_latents_with_other_channels_than_stable_diffusions_are_inpainted(pictur
     check_arrivals("doodle", DOODLE, arriving)
 
 
-@pytest.mark.parametrize("family", ["sd1", "flux_dev"])
+@pytest.mark.parametrize("family", ["sd1", pytest.param("flux_dev", marks=pytest.mark.slow)])
 def test_one_call_of_the_denoiser_serves_all_kinds(family: str, family_folder: MakeFolder, pictures: dict[str, str]):
     generator, rows = load(family_folder(family)), []
     parts = generator._pipelines.loaded.components

@@ -172,7 +172,10 @@ def test_what_is_transparent_is_white():
         assert open_image(saved(indexed, kind, transparency=clear)).getpixel((5, 5)) == WHITE
 
 
-@pytest.mark.parametrize("size", [(3000, 1800), (1800, 3000), (4097, 7), (1024, 1024), (300, 200)])
+@pytest.mark.parametrize(
+    "size",
+    [(3000, 1800), pytest.param((1800, 3000), marks=pytest.mark.slow), (4097, 7), (1024, 1024), (300, 200)],
+)
 @pytest.mark.parametrize("kind", ["PNG", "JPEG"])
 def test_a_large_one_is_made_smaller_and_keeps_its_shape(kind: str, size: tuple[int, int]):
     picture = open_image(saved(drawn(size=size), kind), most_side=1024)

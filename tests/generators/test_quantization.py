@@ -46,7 +46,7 @@ def assert_near(folder: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["sd1", *(pytest.param(name, marks=pytest.mark.slow) for name in FAMILIES)])
-@pytest.mark.parametrize("kind", ["int8", "fp8", pytest.param("nf4", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kind", ["int8", *(pytest.param(name, marks=pytest.mark.slow) for name in ("fp8", "nf4"))])
 def test_nearly_the_same_picture_from_less_memory(family: str, kind: str, family_folder: Callable[[str], Path]):
     if family not in ("sd1_inpainting", "sdxl_refiner"):
         assert_near(family_folder(family), kind)

@@ -51,7 +51,7 @@ def test_a_scene_of_twice_the_side_is_the_same_scene(pictograms: Pictograms, mon
     small, large = SceneMaker(pictograms), SceneMaker(pictograms, scale=2)
     finer = {name: Pictogram(pictograms[name].image.resize((256, 256)), True) for name in pictograms.nouns}
     monkeypatch.setattr(pictograms, "_pictures", finer)  # pictures are never enlarged
-    for number in range(12):
+    for number in range(5):
         one, other = small.make(Random(number)), large.make(Random(number))
         assert (one.caption, one.names) == (other.caption, other.names)
         assert other.image.size == other.regions.size == (256, 256)

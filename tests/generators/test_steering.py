@@ -206,6 +206,7 @@ def test_a_change_after_the_last_step_is_told(family_folder: MakeFolder):
         executor.change("1", NEW)
 
 
+@pytest.mark.slow
 def test_a_pipeline_of_whole_calls_is_not_steered(tiny: Path, tmp_path: Path):
     with loading():
         pipe = StableDiffusionPAGPipeline.from_pretrained(tiny, pag_applied_layers=[])

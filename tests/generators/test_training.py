@@ -245,6 +245,7 @@ def test_a_checkpoint_is_written_as_often_as_it_is_asked_for(
     assert drawn == [*range(1, PLAN.steps + 1), PLAN.steps, PLAN.steps]
 
 
+@pytest.mark.slow
 def test_sheets_take_a_twentieth_of_the_time_at_most(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """A step takes a second here, and a sheet ten; a checkpoint is written after each step."""
     now, sheets = 0.0, []

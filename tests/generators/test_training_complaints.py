@@ -37,7 +37,10 @@ def recipe(tmp_path: Path) -> CycleGANRecipe:
 
 @pytest.mark.parametrize(
     ("name", "complaint"),
-    [(CHECKPOINT, r"is damaged; put a copy of it back, or delete it"), (LOSSES, r"is damaged; delete it")],
+    [
+        (CHECKPOINT, r"is damaged; put a copy of it back, or delete it"),
+        pytest.param(LOSSES, r"is damaged; delete it", marks=pytest.mark.slow),
+    ],
 )
 def test_a_torn_file_is_named_and_can_be_deleted(name: str, complaint: str, recipe: CycleGANRecipe):
     assert train_cyclegan(recipe)
