@@ -129,12 +129,25 @@ async def test_what_cannot_be_read_back_is_painted_and_charged_once(app: App, se
             await submit.imagine(app, asked("a cat --refine 1"))
 
 
+class PausingExecutor(WatchedExecutor):
+    """Waits in the second round, until the test lets it go on."""
+
+    def step(self, reserved: int = 0) -> list[Event]:
+        events = super().step(reserved)
+        if len(self.batches) == 12:
+            self.gate.clear()
+        return events
+
+
 async def test_a_later_round_shows_its_number_and_can_be_cancelled(app: App) -> None:
-    async with running(make_worker(app, AddingExpander())):
-        job = await ask(app, f"{IDEA} --refine 4", expand="off", steps=100)
-        job = await row(app, job, lambda job: job.step > 100)
+    executor = PausingExecutor(app.settings)
+    async with running(make_worker(app, AddingExpander(), executor)):
+        job = await ask(app, f"{IDEA} --refine 4", expand="off", steps=10)
+        job = await row(app, job, lambda job: job.step > 10)
         assert not job.is_steerable
         assert " · round 2 of at most 5" in job_messages.painting(job)
         await app.jobs.cancel(job.id, "enough")
+        executor.gate.set()
         job = await row(app, job, lambda job: job.is_final)
+    assert len(executor.batches) < 30
     assert (job.status, job.images, files(app)) == (JobStatus.CANCELLED, [], [])

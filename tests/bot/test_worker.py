@@ -139,7 +139,7 @@ async def row(app: App, job: Job, what: Callable[[Job], Any]) -> Job:
     """The job's row as soon as it is like that."""
     async with asyncio.timeout(20):
         while not what(found := await app.jobs.get(job.id)):
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
         return found
 
 
@@ -147,7 +147,7 @@ async def seen(what: Callable[[], Awaitable[bool]]) -> None:
     """Look again and again until it is so."""
     async with asyncio.timeout(20):
         while not await what():
-            await asyncio.sleep(0.01)
+            await asyncio.sleep(0.03)
 
 
 async def test_a_queued_job_becomes_pictures_in_files_and_rows(app: App, worker: Worker) -> None:
