@@ -169,7 +169,7 @@ async def test_a_remix_loses_nothing(app: App) -> None:
     put_lora(app.settings, "ink")
 
     @given(SOME)
-    @hypothesis.settings(max_examples=3 * hypothesis.settings.default.max_examples)
+    @hypothesis.settings(max_examples=3 * hypothesis.settings().max_examples)
     def check(said: dict[str, Any]) -> None:
         first = read(app, asked("a fox", **said))
         request = GenerationRequest.from_json(json.loads(json.dumps(first.request.to_json())))

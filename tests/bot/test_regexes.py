@@ -140,7 +140,7 @@ PATTERNS = st.recursive(
     ),
     max_leaves=6,
 )
-MANY = 5 * settings.default.max_examples
+MANY = 5 * settings().max_examples
 """Few of the examples are regexes that find something."""
 
 

@@ -288,7 +288,7 @@ PARTS = (
 LONG = st.lists(st.sampled_from(PARTS), min_size=1, max_size=8).map(lambda parts: ("".join(parts) * 1500)[:1500])
 
 
-@settings(max_examples=settings.default.max_examples // 2)
+@settings(max_examples=settings().max_examples // 2)
 @given(idea=LONG, text=LONG)
 def test_whatever_a_model_writes_is_checked_in_a_moment(idea: str, text: str):
     began = time.thread_time()
