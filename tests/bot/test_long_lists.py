@@ -91,6 +91,7 @@ async def test_every_request_of_a_long_queue_is_there(world: World) -> None:
     assert len(found) == 23
 
 
+@pytest.mark.slow
 async def test_every_review_and_every_strike_is_there(world: World) -> None:
     job = await world.imagine("a red fox")
     rows = [

@@ -72,6 +72,7 @@ def test_the_mark_is_invisible_and_survives(side: int) -> None:
 @given(
     NUMBERS, st.sampled_from(PHOTOS), st.integers(75, 100), st.integers(0, 6), st.integers(0, 6), st.floats(0.9, 1.1)
 )
+@pytest.mark.slow
 @effort(max_examples=5)
 def test_every_number_survives_wherever_and_however_much_a_small_picture_is_changed(
     number: int, name: str, quality: int, left: int, top: int, brightness: float
