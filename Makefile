@@ -21,7 +21,7 @@ data/cache: | $(VENV)/.limner
 
 # pytest compiles the tests beside the check: otherwise each of its processes compiles all of them first.
 test: $(VENV)/.dev
-	@$(BIN)/pytest --collect-only -qq >/dev/null & $(MAKE) --no-print-directory check && wait
+	@$(BIN)/pytest --collect-only -qq >/dev/null & $(MAKE) --no-print-directory check; checked=$$?; wait; exit $$checked
 	@$(BIN)/pytest -n 3
 
 test-all: check
