@@ -67,7 +67,7 @@ class Animation:
 
     def ways(self, keys: int) -> int:
         """How many ways between two keys a walk has; a pulse has one, from its key around to it."""
-        return keys - 1 if self.swings and keys > 1 else keys
+        return keys - 1 if self.swings else keys
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,6 @@ def on_the_circle(seed: int, seeds: int, share: float) -> Noises:
 
     ``seeds`` is how many seeds there are.
     """
-    if not share:
-        return ((seed, 1.0),)
     angle, others = 2 * math.pi * share, ((seed + _SECOND) % seeds, (seed + _THIRD) % seeds)
     aside, along = math.tan(RADIUS) * (1 - math.cos(angle)), math.tan(RADIUS) * math.sin(angle)
     length = math.hypot(1, aside, along)

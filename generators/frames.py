@@ -70,8 +70,8 @@ def planned(
     keys = keys_of(request)
     can_bridge = bridges and request.num_inference_steps > 1 and not request.is_from_picture
     least = 1 / request.num_inference_steps
-    ways, swings = animation.ways(len(keys)), animation.swings and len(keys) > 1
-    for places in rounds(animation.frames, ways, looks, swings=swings, bridges=can_bridge):
+    ways = animation.ways(len(keys))
+    for places in rounds(animation.frames, ways, looks, swings=animation.swings, bridges=can_bridge):
         frames = {place.distance: frame_at(request, place.distance) for place in places}
         for distance, bridge in places:
             if bridge:

@@ -129,7 +129,7 @@ def test_a_swing_is_played_backwards_too():
 
 def test_a_pulse_is_a_circle_through_its_picture():
     circle = [dict(on_the_circle(7, 2**32, turn / 12)) for turn in range(12)]
-    points = np.array([[*noises.values(), 0, 0][:3] for noises in circle])
+    points = np.array([list(noises.values()) for noises in circle])
     assert np.allclose(np.linalg.norm(points, axis=1), 1)
     assert points[0].tolist() == [1, 0, 0]
     flat = points / points[:, :1]
