@@ -23,14 +23,12 @@ from limner.bot.cli.verify import verify_file
 from limner.bot.errors import BadPicture
 from limner.bot.moderation.blocked_images import ListedPicture
 from limner.bot.provenance.certificates import make_certificate
-from limner.bot.provenance.evidence import Evidence
 from limner.bot.provenance.manifest import Statement, signed
 from limner.bot.provenance.signing import FOLDER, Signing
 from limner.bot.provenance.source import DigitalSource
 from limner.bot.provenance.trustmark import TrustMarkWriter
 from limner.bot.provenance.watermark import Watermark
 from limner.bot.queue.endings import StoredPicture
-from limner.bot.storage.pictures.decoder import PictureDecoder
 from limner.bot.storage.pictures.image_files import encode_png
 from limner.bot.storage.pictures.perceptual_hash import fingerprint
 from limner.bot.storage.tables.models import Job
@@ -92,20 +90,6 @@ def answer(result: simcord.InteractionResult) -> str:
     return result.followups[-1].content if result.followups else (result.response.content if result.response else "")
 
 
-@pytest.fixture
-def examined_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The process that opens a picture examines the same file once; what is told of it is another matter."""
-    examine, known = PictureDecoder.verify, dict[bytes, Evidence]()
-
-    async def verify(decoder: PictureDecoder, data: bytes, *more: Any) -> Evidence:
-        if data not in known:
-            known[data] = await examine(decoder, data, *more)
-        return known[data]
-
-    monkeypatch.setattr(PictureDecoder, "verify", verify)
-
-
-@pytest.mark.usefixtures("examined_once")
 async def test_a_picture_made_here_is_known_again_and_its_owner_only_to_those_who_may(
     world: World, astronaut: Image.Image, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

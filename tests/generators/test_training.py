@@ -250,7 +250,6 @@ def test_sheets_take_a_twentieth_of_the_time_at_most(tmp_path: Path, monkeypatch
     """A step takes a second here, and a sheet ten; a checkpoint is written after each step."""
     now, sheets = 0.0, []
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: now))
-    monkeypatch.setattr(loop, "draw_curve", lambda _losses: Image.new("RGB", (8, 8)))  # has a test of its own
     task = Line()
     honest = task.loss
 
